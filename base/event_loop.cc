@@ -1,0 +1,127 @@
+#include "base/event_loop.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+
+namespace berth {
+namespace {
+constexpr int kMaxEventsAtOnce = 64;
+}
+
+Result<std::unique_ptr<EventLoop>> EventLoop::Create() {
+  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) return FailErrno(errno, "create an epoll descriptor");
+  UniqueFd wakeup = TRY(CreateEventFd());
+  const int wakeup_fd = wakeup.get();
+  std::unique_ptr<EventLoop> loop(new EventLoop(std::move(epoll), std::move(wakeup)));
+  TRY(loop->Watch(wakeup_fd, EPOLLIN, [raw = loop.get(), wakeup_fd](uint32_t) {
+    DrainEventFd(wakeup_fd);
+    raw->RunPosted();
+  }));
+  return loop;
+}
+
+Status EventLoop::Watch(int fd, uint32_t epoll_events, std::function<void(uint32_t)> callback) {
+  epoll_event event{.events = epoll_events, .data = {.fd = fd}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return FailErrno(errno, "watch descriptor {}", fd);
+  watchers_[fd] = std::make_shared<Watcher>(Watcher{std::move(callback)});
+  return Ok();
+}
+
+Status EventLoop::Rewatch(int fd, uint32_t epoll_events) {
+  epoll_event event{.events = epoll_events, .data = {.fd = fd}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) return FailErrno(errno, "watch descriptor {}", fd);
+  return Ok();
+}
+
+void EventLoop::Unwatch(int fd) {
+  if (watchers_.erase(fd) != 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+EventLoop::TimerId EventLoop::At(Clock::time_point when, std::function<void()> callback) {
+  const TimerId id = next_timer_++;
+  timers_.emplace(std::pair(when, id), std::move(callback));
+  return id;
+}
+
+void EventLoop::Cancel(TimerId timer) {
+  std::erase_if(timers_, [timer](const auto& entry) { return entry.first.second == timer; });
+}
+
+void EventLoop::Post(std::function<void()> work) {
+  {
+    MutexLock lock(mutex_);
+    posted_.push_back(std::move(work));
+  }
+  SignalEventFd(wakeup_.get());
+}
+
+void EventLoop::Call(const std::function<void()>& work) {
+  if (OnLoopThread() || thread_.load() == std::thread::id()) return work();
+  struct {
+    Mutex mutex;
+    std::condition_variable condition;
+    bool done = false;
+  } wait;
+  Post([&] {
+    work();
+    MutexLock lock(wait.mutex);
+    wait.done = true;
+    wait.condition.notify_one();
+  });
+  MutexLock lock(wait.mutex);
+  while (!wait.done) lock.Wait(wait.condition);
+}
+
+void EventLoop::RunPosted() {
+  std::vector<std::function<void()>> work;
+  {
+    MutexLock lock(mutex_);
+    work.swap(posted_);
+  }
+  for (auto& item : work) item();
+}
+
+int EventLoop::RunTimers() {
+  while (!timers_.empty()) {
+    const auto first = timers_.begin();
+    const auto now = Clock::now();
+    if (first->first.first > now) {
+      const auto wait = std::chrono::ceil<std::chrono::milliseconds>(first->first.first - now);
+      return static_cast<int>(std::min<int64_t>(wait.count(), 60'000));
+    }
+    auto callback = std::move(first->second);
+    timers_.erase(first);
+    callback();
+  }
+  return -1;
+}
+
+void EventLoop::Run() {
+  thread_ = std::this_thread::get_id();
+  std::array<epoll_event, kMaxEventsAtOnce> events;
+  while (!stopping_) {
+    const int timeout_ms = RunTimers();
+    if (stopping_) break;
+    const int ready = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms);
+    for (int i = 0; i < ready; ++i) {
+      // An earlier callback of this round may have taken this watcher away.
+      const auto found = watchers_.find(events[i].data.fd);
+      if (found == watchers_.end()) continue;
+      const std::shared_ptr<Watcher> watcher = found->second;
+      watcher->callback(events[i].events);
+    }
+  }
+  RunPosted();  // Nobody waits in Call for a loop that has ended.
+  thread_ = std::thread::id();
+  stopping_ = false;
+}
+
+void EventLoop::Stop() {
+  stopping_ = true;
+  SignalEventFd(wakeup_.get());
+}
+
+}  // namespace berth

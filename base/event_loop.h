@@ -1,0 +1,76 @@
+// One thread that waits for descriptors, timers and work from other threads (epoll).
+//
+// What lives on a loop has one thread and needs no locks: devices register their descriptors here and are called back
+// here; other threads reach them with Post (do it some time) or Call (do it and wait).
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "base/mutex.h"
+#include "base/unique_fd.h"
+
+namespace berth {
+
+class EventLoop {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using TimerId = uint64_t;
+
+  static Result<std::unique_ptr<EventLoop>> Create();
+
+  // Calls `callback` with the ready events while `fd` (borrowed) is ready, level-triggered. Loop thread, or before
+  // Run. One watch a descriptor.
+  Status Watch(int fd, uint32_t epoll_events, std::function<void(uint32_t)> callback);
+  // Changes what a watched descriptor is waited for (0: nothing for now).
+  Status Rewatch(int fd, uint32_t epoll_events);
+  // After it returns the callback is not called again. Loop thread, or before Run. Unknown descriptors are ignored.
+  void Unwatch(int fd);
+
+  // Calls `callback` once, at or after `when`. Loop thread, or before Run.
+  TimerId At(Clock::time_point when, std::function<void()> callback);
+  void Cancel(TimerId timer);
+
+  // Runs `work` on the loop thread, in order. Any thread. Work posted after Stop is dropped.
+  void Post(std::function<void()> work);
+  // Runs `work` on the loop thread and waits for it; directly when already there or when no thread runs the loop.
+  // The loop must never wait for the caller.
+  void Call(const std::function<void()>& work);
+
+  // Serves until Stop, which any thread may call. Run may be called again afterwards.
+  void Run();
+  void Stop();
+  bool OnLoopThread() const { return thread_.load() == std::this_thread::get_id(); }
+
+ private:
+  EventLoop(UniqueFd epoll, UniqueFd wakeup) : epoll_(std::move(epoll)), wakeup_(std::move(wakeup)) {}
+  void RunPosted();
+  int RunTimers();  // Milliseconds until the next one, or -1.
+
+  struct Watcher {
+    std::function<void(uint32_t)> callback;
+  };
+  const UniqueFd epoll_;
+  const UniqueFd wakeup_;
+  std::atomic<std::thread::id> thread_{};
+  std::atomic<bool> stopping_{false};
+  // Loop thread only.
+  std::unordered_map<int, std::shared_ptr<Watcher>> watchers_;
+  std::map<std::pair<Clock::time_point, TimerId>, std::function<void()>> timers_;
+  TimerId next_timer_ = 1;
+
+  Mutex mutex_;
+  std::vector<std::function<void()>> posted_ GUARDED_BY(mutex_);
+};
+
+}  // namespace berth

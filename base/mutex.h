@@ -1,0 +1,49 @@
+// std::mutex with clang's thread-safety annotations, and the annotations themselves.
+//
+// State that is shared between threads names its mutex: `int count_ GUARDED_BY(mutex_);` and the thread-safety preset
+// proves it.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+#if defined(__clang__)
+#define BERTH_TSA(x) __attribute__((x))
+#else
+#define BERTH_TSA(x)
+#endif
+#define CAPABILITY(name) BERTH_TSA(capability(name))
+#define SCOPED_CAPABILITY BERTH_TSA(scoped_lockable)
+#define GUARDED_BY(mutex) BERTH_TSA(guarded_by(mutex))
+#define PT_GUARDED_BY(mutex) BERTH_TSA(pt_guarded_by(mutex))
+#define REQUIRES(...) BERTH_TSA(requires_capability(__VA_ARGS__))
+#define EXCLUDES(...) BERTH_TSA(locks_excluded(__VA_ARGS__))
+#define ACQUIRE(...) BERTH_TSA(acquire_capability(__VA_ARGS__))
+#define RELEASE(...) BERTH_TSA(release_capability(__VA_ARGS__))
+#define NO_THREAD_SAFETY_ANALYSIS BERTH_TSA(no_thread_safety_analysis)
+
+namespace berth {
+
+class CAPABILITY("mutex") Mutex {
+ public:
+  void Lock() ACQUIRE() { mutex_.lock(); }
+  void Unlock() RELEASE() { mutex_.unlock(); }
+
+ private:
+  friend class MutexLock;
+  std::mutex mutex_;
+};
+
+class SCOPED_CAPABILITY MutexLock {
+ public:
+  explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : lock_(mutex.mutex_) {}
+  ~MutexLock() RELEASE() {}
+
+  // Waits until notified; the caller loops over its condition.
+  void Wait(std::condition_variable& condition) { condition.wait(lock_); }
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+
+}  // namespace berth

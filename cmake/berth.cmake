@@ -1,0 +1,52 @@
+# berth_library(NAME SOURCES a.cc b.cc [LINK berth_base ...] [TRACE]): one room as a static library. LINK is the room's
+# list of what it may include. TRACE: the room has a `trace-events` file; its events are in "ROOM/trace.h".
+function(berth_library name)
+  cmake_parse_arguments(arg "TRACE" "" "SOURCES;LINK" ${ARGN})
+  if(arg_SOURCES)
+    add_library(${name} STATIC ${arg_SOURCES})
+    target_link_libraries(${name} PUBLIC berth_options ${arg_LINK})
+    set(visibility PUBLIC)
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE berth_options ${arg_LINK})
+    set(visibility INTERFACE)
+  endif()
+  if(arg_TRACE)
+    file(RELATIVE_PATH room ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+    set(header ${CMAKE_BINARY_DIR}/gen/${room}/trace.h)
+    set(source ${CMAKE_BINARY_DIR}/gen/${room}/trace.cc)
+    add_custom_command(OUTPUT ${header} ${source}
+      COMMAND ${CMAKE_SOURCE_DIR}/tools/trace-gen ${room} ${CMAKE_CURRENT_SOURCE_DIR}/trace-events ${header} ${source}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/trace-events ${CMAKE_SOURCE_DIR}/tools/trace-gen VERBATIM)
+    target_sources(${name} PRIVATE ${header} ${source})
+  endif()
+endfunction()
+
+# berth_program(NAME SOURCES main.cc LINK ...): an executable in bin/.
+function(berth_program name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE berth_options ${arg_LINK})
+endfunction()
+
+# berth_test(NAME SOURCES x_test.cc LINK ...): one GoogleTest binary, run by ctest as one test.
+function(berth_test name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE berth_options ${arg_LINK} GTest::gmock_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
+    INTERPROCEDURAL_OPTIMIZATION OFF)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+endfunction()
+
+# berth_fuzzer(NAME SOURCES x_fuzz.cc LINK ...): a libFuzzer target; only built with BERTH_FUZZ.
+function(berth_fuzzer name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  if(BERTH_FUZZ)
+    add_executable(${name} ${arg_SOURCES})
+    target_link_libraries(${name} PRIVATE berth_options ${arg_LINK})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  endif()
+endfunction()

@@ -1,0 +1,74 @@
+// The MSI-X capability, its table and its pending bits. PCI Local Bus 3.0, 6.8.2.
+//
+// A vector exists (eventfd) from the start and costs a route and an irqfd only while it is unmasked, so guests with
+// thousands of vectors stay within the hypervisor's budget. Table accesses come from several vCPU threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/mutex.h"
+#include "hw/interrupt/interrupt.h"
+#include "hw/memory/region.h"
+#include "hw/pci/config_space.h"
+
+namespace berth::hw {
+
+class Msix {
+ public:
+  static constexpr unsigned kMaxVectors = 2048;
+  static constexpr unsigned kEntrySize = 16;
+
+  // Told, in the calling vCPU's thread and without a lock of ours held that it could need, when the guest changes what
+  // an assigned device must know: a vector went from masked to unmasked or back. Emulated devices need none.
+  using VectorObserver = std::function<void(unsigned vector, bool unmasked)>;
+
+  // `count` is 1 to kMaxVectors.
+  static Result<std::unique_ptr<Msix>> Create(InterruptController* controller, unsigned count,
+                                              VectorObserver observer = {});
+  ~Msix();
+
+  // The capability's 10 bytes after id and link, for ConfigSpace::AddCapability; both structures' BAR and offset.
+  std::array<uint8_t, 10> CapabilityBody(unsigned table_bar, uint32_t table_offset, unsigned pba_bar,
+                                         uint32_t pba_offset) const;
+  // The guest wrote the message control register (enable is bit 15, function mask bit 14).
+  void SetControl(uint16_t control);
+  bool enabled() const;
+
+  // Handlers to put where the table and the pending bit array are.
+  IoHandler* table_handler();
+  IoHandler* pba_handler();
+  uint64_t table_size() const { return uint64_t{count()} * kEntrySize; }
+  uint64_t pba_size() const { return AlignUp(count(), 64) / 8; }
+
+  unsigned count() const { return static_cast<unsigned>(entries_.size()); }
+  // The vector's eventfd owner; valid as long as this. nullptr if there is no such vector.
+  MsiVector* vector(unsigned index);
+  void Reset();  // Disabled, everything masked, table zero.
+
+ private:
+  class Table;
+  class PendingBits;
+  struct Entry {
+    MsiMessage message;
+    uint32_t control = 1;  // Bit 0: masked, as after reset.
+    bool live = false;     // The vector's signals reach the guest.
+    std::unique_ptr<MsiVector> vector;
+  };
+  Msix(InterruptController* controller, VectorObserver observer);
+  void Apply() REQUIRES(mutex_);
+  void ApplyOne(unsigned index) REQUIRES(mutex_);
+  bool Wanted(const Entry& entry) const REQUIRES(mutex_);
+
+  InterruptController* const controller_;
+  const VectorObserver observer_;
+  mutable Mutex mutex_;
+  bool enabled_ GUARDED_BY(mutex_) = false;
+  bool function_masked_ GUARDED_BY(mutex_) = false;
+  std::vector<Entry> entries_;
+  std::unique_ptr<IoHandler> table_, pba_;
+};
+
+}  // namespace berth::hw

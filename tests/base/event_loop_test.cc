@@ -1,0 +1,76 @@
+#include "base/event_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace berth {
+namespace {
+
+struct RunningLoop {
+  RunningLoop() : loop(*EventLoop::Create()), thread([this] { loop->Run(); }) {}
+  ~RunningLoop() {
+    loop->Stop();
+    thread.join();
+  }
+  std::unique_ptr<EventLoop> loop;
+  std::thread thread;
+};
+
+TEST(EventLoop, CallRunsOnTheLoopThreadAndWaits) {
+  RunningLoop running;
+  std::thread::id seen;
+  while (seen != running.thread.get_id()) running.loop->Call([&] { seen = std::this_thread::get_id(); });
+  EXPECT_EQ(seen, running.thread.get_id());
+}
+
+TEST(EventLoop, PostedWorkKeepsItsOrder) {
+  RunningLoop running;
+  std::vector<int> order;
+  for (int i = 0; i < 100; ++i) running.loop->Post([&order, i] { order.push_back(i); });
+  running.loop->Post([&] { running.loop->Stop(); });
+  running.thread.join();
+  running.thread = std::thread([] {});
+  ASSERT_EQ(order.size(), 100u);
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST(EventLoop, AWatcherRemovedByAnotherOfTheSameRoundIsNotCalled) {
+  auto loop = *EventLoop::Create();
+  const UniqueFd first = *CreateEventFd(), second = *CreateEventFd();
+  int calls = 0;
+  auto callback = [&](int other) {
+    return [&, other](uint32_t) {
+      ++calls;
+      loop->Unwatch(other);
+      loop->Stop();
+    };
+  };
+  ASSERT_TRUE(loop->Watch(first.get(), EPOLLIN, callback(second.get())));
+  ASSERT_TRUE(loop->Watch(second.get(), EPOLLIN, callback(first.get())));
+  SignalEventFd(first.get());
+  SignalEventFd(second.get());
+  loop->Run();
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(EventLoop, TimersRunInOrderOfTheirTimeAndCanBeCancelled) {
+  auto loop = *EventLoop::Create();
+  const auto now = EventLoop::Clock::now();
+  std::vector<int> order;
+  loop->At(now + std::chrono::milliseconds(3), [&] { loop->Stop(); });
+  loop->At(now + std::chrono::milliseconds(2), [&] { order.push_back(2); });
+  loop->At(now + std::chrono::milliseconds(1), [&] { order.push_back(1); });
+  loop->Cancel(loop->At(now, [&] { order.push_back(0); }));
+  loop->Run();
+  EXPECT_THAT(order, testing::ElementsAre(1, 2));
+}
+
+TEST(EventLoop, WatchingADescriptorThatIsNotThereFails) {
+  auto loop = *EventLoop::Create();
+  EXPECT_FALSE(loop->Watch(-1, EPOLLIN, [](uint32_t) {}));
+}
+
+}  // namespace
+}  // namespace berth
