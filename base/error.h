@@ -1,7 +1,8 @@
 // Failure as a value: what went wrong, in gRPC's terms, with enough for a person to act on.
 //
-// A function that can fail returns Result<T> (or Status, where there is nothing to return). Errors are made where the
-// failure is understood, gain context on the way up, and reach the API's caller with AIP-193 details.
+// A function that can fail returns Result<T> (or Status, where there is nothing to return). Errors are made
+// where the failure is understood, gain context on the way up, and reach the API's caller with AIP-193
+// details.
 #pragma once
 
 #include <string>
@@ -83,9 +84,10 @@ tl::unexpected<Error> Fail(Code code, fmt::format_string<Args...> format, Args&&
 }
 inline tl::unexpected<Error> Fail(Error error) { return tl::make_unexpected(std::move(error)); }
 
-// The error of a failed system call: `what` is the operation and its object ("open /dev/kvm"). The code follows
-// errno: ENOENT NOT_FOUND, EEXIST ALREADY_EXISTS, EACCES and EPERM PERMISSION_DENIED, EBUSY FAILED_PRECONDITION,
-// ENOMEM, ENOSPC and EMFILE RESOURCE_EXHAUSTED, EINVAL INVALID_ARGUMENT, EAGAIN UNAVAILABLE, else INTERNAL.
+// The error of a failed system call: `what` is the operation and its object ("open /dev/kvm"). The code
+// follows errno: ENOENT NOT_FOUND, EEXIST ALREADY_EXISTS, EACCES and EPERM PERMISSION_DENIED, EBUSY
+// FAILED_PRECONDITION, ENOMEM, ENOSPC and EMFILE RESOURCE_EXHAUSTED, EINVAL INVALID_ARGUMENT, EAGAIN
+// UNAVAILABLE, else INTERNAL.
 Error SystemError(int errno_value, std::string_view what);
 
 template <typename... Args>
@@ -115,8 +117,8 @@ T TakeValue(Result<T>&& result) {
     ::berth::TakeValue(std::move(try_result));                                  \
   })
 
-// An invariant of ours. A failure is a bug in Berth, never something a guest, a file or a caller can cause: it ends
-// the process with the place and the condition.
+// An invariant of ours. A failure is a bug in Berth, never something a guest, a file or a caller can cause:
+// it ends the process with the place and the condition.
 #define CHECK(condition) \
   (__builtin_expect(!(condition), 0) ? ::berth::CheckFailed(#condition, __FILE__, __LINE__) : (void)0)
 [[noreturn]] void CheckFailed(const char* condition, const char* file, int line);

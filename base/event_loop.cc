@@ -25,14 +25,16 @@ Result<std::unique_ptr<EventLoop>> EventLoop::Create() {
 
 Status EventLoop::Watch(int fd, uint32_t epoll_events, std::function<void(uint32_t)> callback) {
   epoll_event event{.events = epoll_events, .data = {.fd = fd}};
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return FailErrno(errno, "watch descriptor {}", fd);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    return FailErrno(errno, "watch descriptor {}", fd);
   watchers_[fd] = std::make_shared<Watcher>(Watcher{std::move(callback)});
   return Ok();
 }
 
 Status EventLoop::Rewatch(int fd, uint32_t epoll_events) {
   epoll_event event{.events = epoll_events, .data = {.fd = fd}};
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) return FailErrno(errno, "watch descriptor {}", fd);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0)
+    return FailErrno(errno, "watch descriptor {}", fd);
   return Ok();
 }
 

@@ -1,7 +1,7 @@
 // One thread that waits for descriptors, timers and work from other threads (epoll).
 //
-// What lives on a loop has one thread and needs no locks: devices register their descriptors here and are called back
-// here; other threads reach them with Post (do it some time) or Call (do it and wait).
+// What lives on a loop has one thread and needs no locks: devices register their descriptors here and are
+// called back here; other threads reach them with Post (do it some time) or Call (do it and wait).
 #pragma once
 
 #include <sys/epoll.h>
@@ -29,12 +29,13 @@ class EventLoop {
 
   static Result<std::unique_ptr<EventLoop>> Create();
 
-  // Calls `callback` with the ready events while `fd` (borrowed) is ready, level-triggered. Loop thread, or before
-  // Run. One watch a descriptor.
+  // Calls `callback` with the ready events while `fd` (borrowed) is ready, level-triggered. Loop thread, or
+  // before Run. One watch a descriptor.
   Status Watch(int fd, uint32_t epoll_events, std::function<void(uint32_t)> callback);
   // Changes what a watched descriptor is waited for (0: nothing for now).
   Status Rewatch(int fd, uint32_t epoll_events);
-  // After it returns the callback is not called again. Loop thread, or before Run. Unknown descriptors are ignored.
+  // After it returns the callback is not called again. Loop thread, or before Run. Unknown descriptors are
+  // ignored.
   void Unwatch(int fd);
 
   // Calls `callback` once, at or after `when`. Loop thread, or before Run.
@@ -43,8 +44,8 @@ class EventLoop {
 
   // Runs `work` on the loop thread, in order. Any thread. Work posted after Stop is dropped.
   void Post(std::function<void()> work);
-  // Runs `work` on the loop thread and waits for it; directly when already there or when no thread runs the loop.
-  // The loop must never wait for the caller.
+  // Runs `work` on the loop thread and waits for it; directly when already there or when no thread runs the
+  // loop. The loop must never wait for the caller.
   void Call(const std::function<void()>& work);
 
   // Serves until Stop, which any thread may call. Run may be called again afterwards.

@@ -1,4 +1,5 @@
-// Lines for the operator. The program chooses where they go; what a guest can cause is rate-limited at the call.
+// Lines for the operator. The program chooses where they go; what a guest can cause is rate-limited at the
+// call.
 #pragma once
 
 #include <atomic>
@@ -14,15 +15,15 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 using LogSink = void (*)(LogLevel level, std::string_view line);
 
-// The sink gets whole lines without their end, from any thread. Until one is set they go to stderr. Set it once, at
-// the start of main.
+// The sink gets whole lines without their end, from any thread. Until one is set they go to stderr. Set it
+// once, at the start of main.
 void SetLogSink(LogSink sink);
 void SetLogLevel(LogLevel least);
 bool LogEnabled(LogLevel level);
 void LogLine(LogLevel level, std::string_view line);
 
-// Lets `burst` lines through, then one line a second; the next line that passes says how many were held back. For
-// every line that a guest or a peer can cause at will. Any thread.
+// Lets `burst` lines through, then one line a second; the next line that passes says how many were held back.
+// For every line that a guest or a peer can cause at will. Any thread.
 class LogLimiter {
  public:
   explicit constexpr LogLimiter(uint32_t burst = 10) : tokens_(burst), burst_(burst) {}
@@ -44,13 +45,13 @@ class LogLimiter {
 #define LOG_ERROR(...) BERTH_LOG(::berth::LogLevel::kError, __VA_ARGS__)
 
 // A warning that something outside our control can repeat: limited at each place it stands.
-#define LOG_WARNING_LIMITED(...)                                              \
-  do {                                                                        \
-    static constinit ::berth::LogLimiter log_limiter;                         \
-    if (uint64_t held = 0; log_limiter.Admit(&held)) {                        \
-      LOG_WARNING("{}{}", ::fmt::format(__VA_ARGS__),                         \
-                  held ? ::fmt::format(" ({} more like this)", held) : "");   \
-    }                                                                         \
+#define LOG_WARNING_LIMITED(...)                                            \
+  do {                                                                      \
+    static constinit ::berth::LogLimiter log_limiter;                       \
+    if (uint64_t held = 0; log_limiter.Admit(&held)) {                      \
+      LOG_WARNING("{}{}", ::fmt::format(__VA_ARGS__),                       \
+                  held ? ::fmt::format(" ({} more like this)", held) : ""); \
+    }                                                                       \
   } while (false)
 
 }  // namespace berth

@@ -1,7 +1,7 @@
 // std::mutex with clang's thread-safety annotations, and the annotations themselves.
 //
-// State that is shared between threads names its mutex: `int count_ GUARDED_BY(mutex_);` and the thread-safety preset
-// proves it.
+// State that is shared between threads names its mutex: `int count_ GUARDED_BY(mutex_);` and the
+// thread-safety preset proves it.
 #pragma once
 
 #include <condition_variable>

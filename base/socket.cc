@@ -67,8 +67,9 @@ Result<UniqueFd> Accept(int listener_fd) {
 
 Status SendMessage(int socket_fd, std::string_view bytes, const std::vector<int>& fds) {
   if (bytes.size() > kMaxMessageBytes || fds.size() > kMaxMessageFds) {
-    return Fail(Code::kResourceExhausted, "a message of {} bytes and {} descriptors is over the limit of {} and {}",
-                bytes.size(), fds.size(), kMaxMessageBytes, kMaxMessageFds);
+    return Fail(Code::kResourceExhausted,
+                "a message of {} bytes and {} descriptors is over the limit of {} and {}", bytes.size(),
+                fds.size(), kMaxMessageBytes, kMaxMessageFds);
   }
   iovec part{const_cast<char*>(bytes.data()), bytes.size()};
   msghdr header{};
@@ -122,8 +123,8 @@ Result<Message> ReceiveMessage(int socket_fd) {
   }
   if (received <= 0) return Fail(Code::kUnavailable, "the peer has closed the connection");
   if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-    return Fail(Code::kInvalidArgument, "a message over {} bytes or {} descriptors was dropped", kMaxMessageBytes,
-                kMaxMessageFds);
+    return Fail(Code::kInvalidArgument, "a message over {} bytes or {} descriptors was dropped",
+                kMaxMessageBytes, kMaxMessageFds);
   }
   message.bytes.resize(static_cast<size_t>(received));
   return message;

@@ -26,8 +26,8 @@ Result<UniqueFd> ListenAt(const std::string& path);
 Result<UniqueFd> ConnectTo(const std::string& path);
 Result<UniqueFd> Accept(int listener_fd);
 
-// Sends one whole message; the descriptors are borrowed. RESOURCE_EXHAUSTED if it is too large, UNAVAILABLE if a
-// non-blocking socket is full or the peer is gone.
+// Sends one whole message; the descriptors are borrowed. RESOURCE_EXHAUSTED if it is too large, UNAVAILABLE
+// if a non-blocking socket is full or the peer is gone.
 Status SendMessage(int socket_fd, std::string_view bytes, const std::vector<int>& fds = {});
 // The next whole message. UNAVAILABLE when the peer has closed or a non-blocking socket has nothing;
 // INVALID_ARGUMENT for a message over the limits (it is dropped, its descriptors closed).

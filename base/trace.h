@@ -1,8 +1,9 @@
-// Trace events: declared in a room's `trace-events` file, generated into inline functions, enabled by pattern.
+// Trace events: declared in a room's `trace-events` file, generated into inline functions, enabled by
+// pattern.
 //
-// A line of that file is one event: NAME(TYPE ARGUMENT, ...) "format", with fmt's placeholders in order of the
-// arguments. tools/trace-gen makes ROOM/trace.h of it, with `trace::NAME(...)`: while an event is disabled a call costs
-// one relaxed load and a branch. Back ends: the log.
+// A line of that file is one event: NAME(TYPE ARGUMENT, ...) "format", with fmt's placeholders in order of
+// the arguments. tools/trace-gen makes ROOM/trace.h of it, with `trace::NAME(...)`: while an event is
+// disabled a call costs one relaxed load and a branch. Back ends: the log.
 #pragma once
 
 #include <atomic>
@@ -20,8 +21,8 @@ struct Event {
 // Called once a room, from the generated code, before main.
 void Register(std::span<Event> events);
 
-// Enables or disables every event whose "room/name" matches the glob (`hw/virtio/*`, `*`), and returns how many
-// matched. Any thread.
+// Enables or disables every event whose "room/name" matches the glob (`hw/virtio/*`, `*`), and returns how
+// many matched. Any thread.
 int Enable(std::string_view glob, bool enabled = true);
 
 // Hands one line to the back ends.

@@ -1,4 +1,5 @@
-// The owner of one file descriptor. A function that takes `int fd` borrows; one that takes UniqueFd takes over.
+// The owner of one file descriptor. A function that takes `int fd` borrows; one that takes UniqueFd takes
+// over.
 #pragma once
 
 #include <string>

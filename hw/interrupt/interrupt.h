@@ -1,5 +1,5 @@
-// How devices interrupt the guest. Interfaces, so that devices are tested without KVM; the KVM-backed implementation is
-// kvm_interrupts.h.
+// How devices interrupt the guest. Interfaces, so that devices are tested without KVM; the KVM-backed
+// implementation is kvm_interrupts.h.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,12 @@ struct MsiMessage {
   friend bool operator==(const MsiMessage&, const MsiMessage&) = default;
 };
 
-// One message-signalled vector: an eventfd that, while the vector is unmasked, makes the hypervisor deliver `message`.
+// One message-signalled vector: an eventfd that, while the vector is unmasked, makes the hypervisor deliver
+// `message`.
 //
-// The eventfd lives as long as the vector, so VFIO, vhost and I/O threads signal it without us. While the vector is
-// masked a signal stays in the eventfd (that is the pending bit) and is delivered at Unmask. A vector that was never
-// unmasked costs no interrupt route and no irqfd.
+// The eventfd lives as long as the vector, so VFIO, vhost and I/O threads signal it without us. While the
+// vector is masked a signal stays in the eventfd (that is the pending bit) and is delivered at Unmask. A
+// vector that was never unmasked costs no interrupt route and no irqfd.
 class MsiVector {
  public:
   virtual ~MsiVector() = default;

@@ -1,5 +1,5 @@
-// An address space of the guest (memory, or I/O ports): a region tree, its current flat view, and those who are told of
-// every difference.
+// An address space of the guest (memory, or I/O ports): a region tree, its current flat view, and those who
+// are told of every difference.
 #pragma once
 
 #include <atomic>
@@ -14,8 +14,8 @@
 
 namespace berth::hw {
 
-// Told what appears and disappears: KVM's slots, VFIO's DMA maps, vhost's table. Called inside a commit, removals first;
-// a range that changes is removed, then added.
+// Told what appears and disappears: KVM's slots, VFIO's DMA maps, vhost's table. Called inside a commit,
+// removals first; a range that changes is removed, then added.
 class MemoryListener {
  public:
   virtual ~MemoryListener() = default;
@@ -39,8 +39,9 @@ class AddressSpace {
 
   Region& root() { return root_; }
 
-  // Changes to the tree happen between construction and Commit; transactions of several threads take turns, and one
-  // thread may nest them: the outermost commits. Failing to map RAM is an error, to map device memory a warning.
+  // Changes to the tree happen between construction and Commit; transactions of several threads take turns,
+  // and one thread may nest them: the outermost commits. Failing to map RAM is an error, to map device memory
+  // a warning.
   class Transaction {
    public:
     explicit Transaction(AddressSpace& space);
@@ -81,16 +82,16 @@ class AddressSpace {
   std::atomic<uint64_t> unclaimed_{0};
 };
 
-// One thread's way to look up and access what is at an address, without a lock while nothing changes. Each vCPU thread
-// has one for memory and one for ports.
+// One thread's way to look up and access what is at an address, without a lock while nothing changes. Each
+// vCPU thread has one for memory and one for ports.
 class ViewReader {
  public:
   explicit ViewReader(AddressSpace& space) : space_(space) {}
 
   // The current view; valid until the next call.
   const FlatView& view();
-  // `size` is 1 to 8. Splits what crosses a range; unclaimed bytes read as ones and are counted. Device memory and RAM
-  // that trapped (a BAR not mapped into KVM) are accessed through the mapping.
+  // `size` is 1 to 8. Splits what crosses a range; unclaimed bytes read as ones and are counted. Device
+  // memory and RAM that trapped (a BAR not mapped into KVM) are accessed through the mapping.
   uint64_t Read(uint64_t address, unsigned size);
   void Write(uint64_t address, unsigned size, uint64_t value);
 

@@ -15,9 +15,9 @@ struct FlatRange {
   uint64_t size = 0;
   Region::Kind kind = Region::Kind::kIo;
   bool writable = true;
-  IoHandler* handler = nullptr;    // kIo
-  uint64_t offset_in_region = 0;   // kIo: what the handler is told for an access at `start`.
-  HostMapping mapping;             // kRam, kDeviceMemory: exactly these `size` bytes.
+  IoHandler* handler = nullptr;   // kIo
+  uint64_t offset_in_region = 0;  // kIo: what the handler is told for an access at `start`.
+  HostMapping mapping;            // kRam, kDeviceMemory: exactly these `size` bytes.
 
   Range range() const { return {start, size}; }
   // Whether both show the same thing at the same addresses.
@@ -32,8 +32,8 @@ struct FlatIoEvent {
 };
 
 struct FlatView {
-  std::vector<FlatRange> ranges;        // Sorted by start.
-  std::vector<FlatIoEvent> io_events;   // Only where they are visible.
+  std::vector<FlatRange> ranges;       // Sorted by start.
+  std::vector<FlatIoEvent> io_events;  // Only where they are visible.
 
   // The range that holds `address`, or nullptr.
   const FlatRange* Find(uint64_t address) const;

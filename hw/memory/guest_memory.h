@@ -1,7 +1,7 @@
 // Guest RAM as devices see it: copies in and out by guest-physical address.
 //
-// Everything the guest can write is hostile and changes under our hands: Load copies exactly once; validate the copy,
-// use the copy. Immutable after construction; any thread.
+// Everything the guest can write is hostile and changes under our hands: Load copies exactly once; validate
+// the copy, use the copy. Immutable after construction; any thread.
 #pragma once
 
 #include <sys/uio.h>
@@ -33,8 +33,8 @@ class GuestMemory {
   explicit GuestMemory(std::vector<RamRange> ranges) : ranges_(std::move(ranges)) {}
   GuestMemory(const GuestMemory&) = delete;
 
-  // The bytes at [address, address + size) in this process, or an empty span unless all of them are RAM of one range.
-  // For DMA (readv, io_uring) and for rings; the content may change at any time.
+  // The bytes at [address, address + size) in this process, or an empty span unless all of them are RAM of
+  // one range. For DMA (readv, io_uring) and for rings; the content may change at any time.
   std::span<uint8_t> HostBytes(uint64_t address, uint64_t size) const;
 
   // Copies; false, and nothing copied, unless the whole range is RAM.
@@ -51,8 +51,8 @@ class GuestMemory {
     return Write(address, {reinterpret_cast<const uint8_t*>(&value), sizeof(T)});
   }
 
-  // Appends the host pieces of `buffer` to `pieces`; false (and nothing appended) unless all of it is RAM. A buffer that
-  // crosses from one range into the next yields several pieces.
+  // Appends the host pieces of `buffer` to `pieces`; false (and nothing appended) unless all of it is RAM. A
+  // buffer that crosses from one range into the next yields several pieces.
   [[nodiscard]] bool AppendTo(const GuestBuffer& buffer, std::vector<iovec>* pieces) const;
 
   const std::vector<RamRange>& ranges() const { return ranges_; }

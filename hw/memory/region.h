@@ -1,8 +1,9 @@
 // The region tree: what is where in an address space of the guest, before overlaps are resolved.
 //
-// A region is a container, RAM, device memory (a mapped BAR), an MMIO handler, or an alias of a part of another region.
-// Regions nest at offsets and overlap by priority; AddressSpace flattens the tree into a FlatView. The owner of a region
-// (a device) keeps it alive while it is in the tree; a region leaves its parent when it is destroyed.
+// A region is a container, RAM, device memory (a mapped BAR), an MMIO handler, or an alias of a part of
+// another region. Regions nest at offsets and overlap by priority; AddressSpace flattens the tree into a
+// FlatView. The owner of a region (a device) keeps it alive while it is in the tree; a region leaves its
+// parent when it is destroyed.
 //
 // Threads: change the tree only inside an AddressSpace::Transaction.
 #pragma once
@@ -16,9 +17,9 @@
 
 namespace berth::hw {
 
-// Answers accesses that trap. Called from several vCPU threads at once. `offset` is from the start of the region;
-// `size` is 1, 2, 4 or 8, and the access lies inside the region. A device never fails an access: it answers as hardware
-// would (all ones for what is not there), and counts.
+// Answers accesses that trap. Called from several vCPU threads at once. `offset` is from the start of the
+// region; `size` is 1, 2, 4 or 8, and the access lies inside the region. A device never fails an access: it
+// answers as hardware would (all ones for what is not there), and counts.
 class IoHandler {
  public:
   virtual ~IoHandler() = default;
@@ -26,9 +27,9 @@ class IoHandler {
   virtual void Write(uint64_t offset, unsigned size, uint64_t value) = 0;
 };
 
-// Memory of this process that the guest sees. `fd` and `fd_offset` say what it is a mapping of, for those who map it
-// once more (vhost-user, dma-buf); fd is -1 where there is no such thing. Borrowed: whoever mapped it outlives the
-// region.
+// Memory of this process that the guest sees. `fd` and `fd_offset` say what it is a mapping of, for those who
+// map it once more (vhost-user, dma-buf); fd is -1 where there is no such thing. Borrowed: whoever mapped it
+// outlives the region.
 struct HostMapping {
   uint8_t* address = nullptr;
   uint64_t size = 0;
@@ -36,7 +37,8 @@ struct HostMapping {
   uint64_t fd_offset = 0;
 };
 
-// A write of the guest that signals an eventfd instead of calling the handler (KVM_IOEVENTFD). size 0 matches any width.
+// A write of the guest that signals an eventfd instead of calling the handler (KVM_IOEVENTFD). size 0 matches
+// any width.
 struct IoEvent {
   uint64_t offset = 0;
   unsigned size = 0;
@@ -53,7 +55,8 @@ class Region {
   static Region Container(std::string name, uint64_t size);
   // Guest RAM (also ROM, when not writable): a mapping of it that fails is fatal.
   static Region Ram(std::string name, HostMapping mapping, bool writable = true);
-  // A device's memory mapped straight into the guest. A listener that cannot map it says so, and the guest runs on.
+  // A device's memory mapped straight into the guest. A listener that cannot map it says so, and the guest
+  // runs on.
   static Region DeviceMemory(std::string name, HostMapping mapping);
   static Region Io(std::string name, uint64_t size, IoHandler* handler);
   // Shows [offset, offset + size) of `target` (borrowed; it need not be in the tree itself).
@@ -63,7 +66,8 @@ class Region {
   Region& operator=(Region&&) = delete;
   ~Region();
 
-  // Puts `child` at `offset`; where children overlap, the higher priority is seen, and among equals the later one.
+  // Puts `child` at `offset`; where children overlap, the higher priority is seen, and among equals the later
+  // one.
   void Add(Region* child, uint64_t offset, int priority = 0);
   void Remove(Region* child);
   bool attached() const { return parent_ != nullptr; }
@@ -86,6 +90,9 @@ class Region {
 
  private:
   Region(Kind kind, std::string name, uint64_t size) : kind_(kind), name_(std::move(name)), size_(size) {}
+  Region(Kind kind, std::string name, HostMapping mapping, bool writable);
+  Region(std::string name, uint64_t size, IoHandler* handler);
+  Region(std::string name, Region* target, uint64_t offset, uint64_t size);
 
   const Kind kind_;
   const std::string name_;

@@ -1,4 +1,5 @@
-// Base address registers: sizing, moving, and being visible only while decoding is on. PCI Local Bus 3.0, 6.2.5.
+// Base address registers: sizing, moving, and being visible only while decoding is on. PCI Local
+// Bus 3.0, 6.2.5.
 //
 // The same code serves emulated and assigned functions. One user at a time.
 #pragma once
@@ -24,13 +25,15 @@ class Bars {
   void Attach(PciSlot* slot) { slot_ = slot; }
 
   // Whether the dword at this offset is one of the BARs (0x10 to 0x24, 0x30).
-  static bool Holds(uint16_t offset) { return (offset >= 0x10 && offset < 0x28) || (offset >= 0x30 && offset < 0x34); }
+  static bool Holds(uint16_t offset) {
+    return (offset >= 0x10 && offset < 0x28) || (offset >= 0x30 && offset < 0x34);
+  }
   uint32_t ReadConfig(uint16_t offset, unsigned size) const;
   // Stores address bits only; a transient sizing value (all ones) is never mapped. Call Update afterwards.
   void WriteConfig(uint16_t offset, unsigned size, uint32_t value);
 
-  // Maps what `decode_memory` and `decode_io` allow (the command register's bits, and D0), unmaps the rest. What moves is
-  // unmapped first, in one transaction.
+  // Maps what `decode_memory` and `decode_io` allow (the command register's bits, and D0), unmaps the rest.
+  // What moves is unmapped first, in one transaction.
   void Update(bool decode_memory, bool decode_io);
   void Reset();  // All addresses 0, nothing mapped.
 
@@ -42,7 +45,7 @@ class Bars {
   struct Bar {
     BarRequest request;
     Region* region = nullptr;
-    uint64_t value = 0;       // Address bits as written (for the ROM, bit 0 is its enable bit).
+    uint64_t value = 0;  // Address bits as written (for the ROM, bit 0 is its enable bit).
     bool mapped = false;
     uint64_t mapped_at = 0;
   };

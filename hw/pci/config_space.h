@@ -1,5 +1,5 @@
-// The 4 KiB of configuration registers of an emulated function: values, which bits the guest may write, and the chains
-// of capabilities. PCI Local Bus 3.0 chapter 6, PCI Express Base 5.0 chapter 7.
+// The 4 KiB of configuration registers of an emulated function: values, which bits the guest may write, and
+// the chains of capabilities. PCI Local Bus 3.0 chapter 6, PCI Express Base 5.0 chapter 7.
 //
 // One user at a time (the host bridge serialises configuration accesses).
 #pragma once
@@ -28,8 +28,8 @@ class ConfigSpace {
   // A type 0 header (an endpoint) or type 1 (a bridge) with the command register's usual bits writable.
   explicit ConfigSpace(const PciIdentity& identity, uint8_t header_type = 0);
 
-  // `offset` + `size` lies within one aligned dword, as accesses through ECAM and 0xcf8 do. Whatever else reads as ones
-  // and is not written.
+  // `offset` + `size` lies within one aligned dword, as accesses through ECAM and 0xcf8 do. Whatever else
+  // reads as ones and is not written.
   uint32_t Read(uint16_t offset, unsigned size) const;
   void Write(uint16_t offset, unsigned size, uint32_t value);  // As the guest does: honours the write masks.
 
@@ -52,9 +52,9 @@ class ConfigSpace {
     StoreLe<T>(&write_one_to_clear_[offset], mask);
   }
 
-  // Appends a capability to the chain at 0x34 and returns its offset; `body` follows the two bytes of id and link.
-  // Capabilities are laid out upwards from 0x40, dword-aligned. The space below 0x100 holds what our devices have:
-  // running out of it is a bug.
+  // Appends a capability to the chain at 0x34 and returns its offset; `body` follows the two bytes of id and
+  // link. Capabilities are laid out upwards from 0x40, dword-aligned. The space below 0x100 holds what our
+  // devices have: running out of it is a bug.
   uint16_t AddCapability(uint8_t id, std::span<const uint8_t> body);
   // The same for extended capabilities, from 0x100; `body` follows the four-byte header.
   uint16_t AddExtendedCapability(uint16_t id, uint8_t version, std::span<const uint8_t> body);

@@ -1,5 +1,5 @@
-// A PCI function as its bus sees it: configuration accesses and reset. Emulated functions keep a ConfigSpace; an assigned
-// one asks its hardware.
+// A PCI function as its bus sees it: configuration accesses and reset. Emulated functions keep a ConfigSpace;
+// an assigned one asks its hardware.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,18 @@ namespace berth::hw {
 
 // Device and function number on a bus: device << 3 | function.
 using Devfn = uint8_t;
-constexpr Devfn MakeDevfn(unsigned device, unsigned function) { return static_cast<Devfn>(device << 3 | function); }
+constexpr Devfn MakeDevfn(unsigned device, unsigned function) {
+  return static_cast<Devfn>(device << 3 | function);
+}
 
 // What a function needs of addresses; the platform's layout (layout.h) answers with where it goes.
 struct BarRequest {
-  unsigned index = 0;       // 0 to 5; 6 is the expansion ROM.
-  uint64_t size = 0;        // A power of two: at least 16 for memory, 4 for ports.
+  unsigned index = 0;  // 0 to 5; 6 is the expansion ROM.
+  uint64_t size = 0;   // A power of two: at least 16 for memory, 4 for ports.
   bool io = false;
   bool is_64bit = false;
   bool prefetchable = false;
-  uint64_t alignment = 0;   // More than `size` where it helps (1 GiB for maps in huge pages); 0 for `size`.
+  uint64_t alignment = 0;  // More than `size` where it helps (1 GiB for maps in huge pages); 0 for `size`.
 };
 
 // The bus a function sits on, as the function sees it. Outlives the function.

@@ -1,7 +1,8 @@
 // The MSI-X capability, its table and its pending bits. PCI Local Bus 3.0, 6.8.2.
 //
-// A vector exists (eventfd) from the start and costs a route and an irqfd only while it is unmasked, so guests with
-// thousands of vectors stay within the hypervisor's budget. Table accesses come from several vCPU threads.
+// A vector exists (eventfd) from the start and costs a route and an irqfd only while it is unmasked, so
+// guests with thousands of vectors stay within the hypervisor's budget. Table accesses come from several vCPU
+// threads.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,9 @@ class Msix {
   static constexpr unsigned kMaxVectors = 2048;
   static constexpr unsigned kEntrySize = 16;
 
-  // Told, in the calling vCPU's thread and without a lock of ours held that it could need, when the guest changes what
-  // an assigned device must know: a vector went from masked to unmasked or back. Emulated devices need none.
+  // Told, in the calling vCPU's thread and without a lock of ours held that it could need, when the guest
+  // changes what an assigned device must know: a vector went from masked to unmasked or back. Emulated
+  // devices need none.
   using VectorObserver = std::function<void(unsigned vector, bool unmasked)>;
 
   // `count` is 1 to kMaxVectors.
@@ -30,7 +32,8 @@ class Msix {
                                               VectorObserver observer = {});
   ~Msix();
 
-  // The capability's 10 bytes after id and link, for ConfigSpace::AddCapability; both structures' BAR and offset.
+  // The capability's 10 bytes after id and link, for ConfigSpace::AddCapability; both structures' BAR and
+  // offset.
   std::array<uint8_t, 10> CapabilityBody(unsigned table_bar, uint32_t table_offset, unsigned pba_bar,
                                          uint32_t pba_offset) const;
   // The guest wrote the message control register (enable is bit 15, function mask bit 14).

@@ -1,5 +1,5 @@
-// Names and numbers of PCI configuration registers: PCI Local Bus 3.0 chapter 6, PCI-to-PCI Bridge 1.2 chapter 3, PCI
-// Express Base 5.0 chapter 7. (The kernel's <linux/pci_regs.h> has the same as macros.)
+// Names and numbers of PCI configuration registers: PCI Local Bus 3.0 chapter 6, PCI-to-PCI Bridge 1.2
+// chapter 3, PCI Express Base 5.0 chapter 7. (The kernel's <linux/pci_regs.h> has the same as macros.)
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,10 @@
 
 namespace berth::hw::pci {
 
-inline constexpr uint16_t kVendorId = 0x00, kDeviceId = 0x02, kCommand = 0x04, kStatus = 0x06, kRevisionId = 0x08,
-                          kClassCode = 0x09, kCacheLineSize = 0x0c, kHeaderType = 0x0e, kBar0 = 0x10,
-                          kSubsystemVendorId = 0x2c, kSubsystemId = 0x2e, kRomBar = 0x30, kCapabilityPointer = 0x34,
-                          kInterruptLine = 0x3c, kInterruptPin = 0x3d;
+inline constexpr uint16_t kVendorId = 0x00, kDeviceId = 0x02, kCommand = 0x04, kStatus = 0x06,
+                          kRevisionId = 0x08, kClassCode = 0x09, kCacheLineSize = 0x0c, kHeaderType = 0x0e,
+                          kBar0 = 0x10, kSubsystemVendorId = 0x2c, kSubsystemId = 0x2e, kRomBar = 0x30,
+                          kCapabilityPointer = 0x34, kInterruptLine = 0x3c, kInterruptPin = 0x3d;
 // Type 1 headers.
 inline constexpr uint16_t kPrimaryBus = 0x18, kSecondaryBus = 0x19, kSubordinateBus = 0x1a, kIoBase = 0x1c,
                           kIoLimit = 0x1d, kSecondaryStatus = 0x1e, kMemoryBase = 0x20, kMemoryLimit = 0x22,

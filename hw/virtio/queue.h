@@ -1,7 +1,8 @@
 // One virtqueue, from the device's side: split (VIRTIO 1.2 section 2.7) or packed (2.8), behind one type.
 //
-// The rings are guest memory: hostile, and changing while we read. Every index and length is copied once and checked; a
-// chain is followed for at most its queue's size of steps. A queue that was caught lying stays broken until reset.
+// The rings are guest memory: hostile, and changing while we read. Every index and length is copied once and
+// checked; a chain is followed for at most its queue's size of steps. A queue that was caught lying stays
+// broken until reset.
 //
 // Threads: one user at a time (the device's loop).
 #pragma once
@@ -26,14 +27,14 @@ inline constexpr uint32_t kMaxChainLength = 1024;
 
 // Where a queue is, as the driver set it through the transport.
 struct QueueLayout {
-  uint16_t size = 0;            // Entries; a power of two for split rings, any number for packed.
-  uint64_t descriptor_area = 0; // Guest-physical; split: descriptor table, packed: descriptor ring.
-  uint64_t driver_area = 0;     // Split: available ring, packed: driver event suppression.
-  uint64_t device_area = 0;     // Split: used ring, packed: device event suppression.
+  uint16_t size = 0;             // Entries; a power of two for split rings, any number for packed.
+  uint64_t descriptor_area = 0;  // Guest-physical; split: descriptor table, packed: descriptor ring.
+  uint64_t driver_area = 0;      // Split: available ring, packed: driver event suppression.
+  uint64_t device_area = 0;      // Split: used ring, packed: device event suppression.
 };
 
-// A chain of buffers the driver made available. Addresses and lengths are as the guest wrote them; translate them with
-// GuestMemory::AppendTo, which checks.
+// A chain of buffers the driver made available. Addresses and lengths are as the guest wrote them; translate
+// them with GuestMemory::AppendTo, which checks.
 struct DescriptorChain {
   std::vector<GuestBuffer> readable;  // For the device to read, in order.
   std::vector<GuestBuffer> writable;  // For the device to write, in order.
@@ -48,27 +49,29 @@ class VirtQueue {
  public:
   virtual ~VirtQueue() = default;
 
-  // Checks the layout (alignment, all of it in RAM) and starts with empty rings. `memory` and the descriptors outlive
-  // the queue. `kick_fd` is signalled by the driver's doorbell; `call_fd` interrupts the driver (-1: no vector).
-  // INVALID_ARGUMENT for a layout that is not allowed.
+  // Checks the layout (alignment, all of it in RAM) and starts with empty rings. `memory` and the descriptors
+  // outlive the queue. `kick_fd` is signalled by the driver's doorbell; `call_fd` interrupts the driver (-1:
+  // no vector). INVALID_ARGUMENT for a layout that is not allowed.
   static Result<std::unique_ptr<VirtQueue>> Create(const GuestMemory* memory, const QueueLayout& layout,
                                                    uint64_t features, int kick_fd, int call_fd);
 
-  // The next available chain, or nothing. An error means that the ring is broken: the device calls NeedsReset and stops.
+  // The next available chain, or nothing. An error means that the ring is broken: the device calls NeedsReset
+  // and stops.
   virtual Result<std::optional<DescriptorChain>> Pop() = 0;
   // Gives a chain back, `written` bytes of its writable part filled. Chains may come back in any order.
   virtual void Push(const DescriptorChain& chain, uint32_t written) = 0;
   // Interrupts the driver if something was pushed since the last call and the driver wants to know.
   virtual void Notify() = 0;
-  // Asks the driver for kicks, or says that none are needed. After Enable the device must Pop once more: true means that
-  // something may have become available in between.
+  // Asks the driver for kicks, or says that none are needed. After Enable the device must Pop once more: true
+  // means that something may have become available in between.
   virtual bool EnableKicks() = 0;
   virtual void DisableKicks() = 0;
 
   int kick_fd() const { return kick_fd_; }
   int call_fd() const { return call_fd_; }
   const QueueLayout& layout() const { return layout_; }
-  // Where the queue stands (split: index of the next available entry), for handing it to vhost or to a migration.
+  // Where the queue stands (split: index of the next available entry), for handing it to vhost or to a
+  // migration.
   virtual uint16_t available_index() const = 0;
 
  protected:

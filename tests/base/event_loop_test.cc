@@ -1,9 +1,9 @@
 #include "base/event_loop.h"
 
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <thread>
 
 namespace berth {
 namespace {

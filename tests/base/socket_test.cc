@@ -1,8 +1,9 @@
 #include "base/socket.h"
 
-#include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <gtest/gtest.h>
 
 namespace berth {
 namespace {
@@ -28,7 +29,8 @@ TEST(Socket, AClosedPeerIsUnavailable) {
 
 TEST(Socket, AMessageOverTheLimitIsRefused) {
   auto [a, b] = *CreateSocketPair();
-  EXPECT_EQ(SendMessage(a.get(), std::string(kMaxMessageBytes + 1, 'x')).error().code(), Code::kResourceExhausted);
+  EXPECT_EQ(SendMessage(a.get(), std::string(kMaxMessageBytes + 1, 'x')).error().code(),
+            Code::kResourceExhausted);
 }
 
 TEST(Socket, ListensForItsOwnerAlone) {
@@ -36,7 +38,7 @@ TEST(Socket, ListensForItsOwnerAlone) {
   ASSERT_NE(::mkdtemp(path), nullptr);
   const std::string socket_path = std::string(path) + "/s";
   const UniqueFd listener = *ListenAt(socket_path);
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(socket_path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   const UniqueFd client = *ConnectTo(socket_path);

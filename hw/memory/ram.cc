@@ -1,0 +1,60 @@
+#include "hw/memory/ram.h"
+
+#include <linux/mempolicy.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+namespace berth::hw {
+namespace {
+
+constexpr uint32_t kMaxHostNodes = 1024;  // MAX_NUMNODES of Linux's largest configuration.
+
+Status Bind(uint8_t* address, uint64_t size, std::span<const uint32_t> host_nodes) {
+  unsigned long mask[kMaxHostNodes / (8 * sizeof(unsigned long))] = {};
+  for (uint32_t node : host_nodes) {
+    if (node >= kMaxHostNodes) return Fail(Code::kInvalidArgument, "there is no host NUMA node {}", node);
+    mask[node / 64] |= 1ul << (node % 64);
+  }
+  if (::syscall(SYS_mbind, address, size, MPOL_BIND, mask, kMaxHostNodes, 0) != 0) {
+    return FailErrno(errno, "bind guest memory to host NUMA node {}", host_nodes.front());
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RamBlock>> RamBlock::Create(UniqueFd memory, uint64_t size_bytes,
+                                                   std::span<const uint32_t> host_nodes) {
+  struct stat info {};
+  if (::fstat(memory.get(), &info) != 0) return FailErrno(errno, "look at the guest's memory file");
+  if (static_cast<uint64_t>(info.st_size) < size_bytes) {
+    return Fail(Code::kResourceExhausted, "the guest's memory file has {}, not {}",
+                HumanSize(static_cast<uint64_t>(info.st_size)), HumanSize(size_bytes));
+  }
+  void* address =
+      ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory.get(), 0);
+  if (address == MAP_FAILED) return FailErrno(errno, "map {} of guest memory", HumanSize(size_bytes));
+  std::unique_ptr<RamBlock> block(
+      new RamBlock(std::move(memory), static_cast<uint8_t*>(address), size_bytes));
+  if (!host_nodes.empty()) TRY(Bind(block->address_, size_bytes, host_nodes));
+  // Both are hints: hugetlb and kernels without shmem huge pages refuse the first.
+  ::madvise(address, size_bytes, MADV_HUGEPAGE);
+  ::madvise(address, size_bytes, MADV_DONTDUMP);
+  return block;
+}
+
+RamBlock::~RamBlock() { ::munmap(address_, size_); }
+
+HostMapping RamBlock::Slice(uint64_t offset, uint64_t size_bytes) const {
+  CHECK((Range{0, size_}.Contains(offset, size_bytes)));
+  return {address_ + offset, size_bytes, fd_.get(), offset};
+}
+
+}  // namespace berth::hw

@@ -1,0 +1,37 @@
+// The memory behind guest RAM: a shared mapping of a memfd or a hugetlbfs file that was handed to us.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/error.h"
+#include "base/unique_fd.h"
+#include "hw/memory/region.h"
+
+namespace berth::hw {
+
+class RamBlock {
+ public:
+  // Maps `size_bytes` of `memory` from its start, shared, without reserving or touching it. `host_nodes`
+  // binds the pages to these NUMA nodes (MPOL_BIND) before any exists; empty leaves the default policy.
+  // Transparent huge pages are asked for where the file allows them. RESOURCE_EXHAUSTED when the file is
+  // shorter or the binding is refused.
+  static Result<std::unique_ptr<RamBlock>> Create(UniqueFd memory, uint64_t size_bytes,
+                                                  std::span<const uint32_t> host_nodes);
+  ~RamBlock();
+  RamBlock(const RamBlock&) = delete;
+
+  // The whole block, or a part of it.
+  HostMapping mapping() const { return {address_, size_, fd_.get(), 0}; }
+  HostMapping Slice(uint64_t offset, uint64_t size_bytes) const;
+
+ private:
+  RamBlock(UniqueFd fd, uint8_t* address, uint64_t size)
+      : fd_(std::move(fd)), address_(address), size_(size) {}
+  const UniqueFd fd_;
+  uint8_t* const address_;
+  const uint64_t size_;
+};
+
+}  // namespace berth::hw
