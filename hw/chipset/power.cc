@@ -1,0 +1,45 @@
+#include "hw/chipset/power.h"
+
+namespace berth::hw {
+namespace {
+
+// SLEEP_CONTROL_REG: SLP_TYPx in bits 2 to 4, SLP_EN in bit 5.
+constexpr uint8_t kSleepEnable = 1 << 5;
+constexpr uint64_t kSleepControl = 0, kEvents = 2;
+constexpr uint8_t kResetCpu = 1 << 2;          // Reset control register: the write that does it.
+constexpr uint8_t kKeyboardPulseReset = 0xfe;  // 8042 command.
+
+}  // namespace
+
+Power::Power(InterruptController* interrupts, uint32_t event_gsi, PowerRequests requests)
+    : interrupts_(interrupts),
+      event_gsi_(event_gsi),
+      requests_(std::move(requests)),
+      sleep_([this](uint64_t offset) { return offset == kEvents ? TakeEvents() : uint8_t{0}; },
+             [this](uint64_t offset, uint8_t value) {
+               if (offset != kSleepControl || !(value & kSleepEnable)) return;
+               if ((value >> 2 & 7) == kSleepTypeS5) requests_.power_off();
+             }),
+      reset_([](uint64_t) { return uint8_t{0}; },
+             [this](uint64_t, uint8_t value) {
+               if (value & kResetCpu) requests_.reset();
+             }),
+      keyboard_([](uint64_t) { return uint8_t{0xff}; },
+                [this](uint64_t, uint8_t value) {
+                  if (value == kKeyboardPulseReset) requests_.reset();
+                }),
+      debug_exit_([](uint64_t) { return uint8_t{0}; },
+                  [this](uint64_t, uint8_t value) { requests_.debug_exit(value); }) {}
+
+void Power::PressButton() {
+  events_.fetch_or(kEventPowerButton);
+  interrupts_->SetLevel(event_gsi_, true);
+}
+
+// The guest's _EVT method reads which events there are; reading takes them, and the line falls.
+uint8_t Power::TakeEvents() {
+  interrupts_->SetLevel(event_gsi_, false);
+  return events_.exchange(0);
+}
+
+}  // namespace berth::hw

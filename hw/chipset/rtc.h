@@ -1,0 +1,34 @@
+// The real-time clock: the Motorola MC146818A and its 128 bytes of CMOS memory, at ports 0x70 and 0x71. Time
+// of day and storage; no alarm and no periodic interrupt.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+
+#include "base/mutex.h"
+#include "hw/memory/region.h"
+
+namespace berth::hw {
+
+class Rtc final : public IoHandler {
+ public:
+  static constexpr uint64_t kPorts = 2;
+  // `now` gives seconds since the epoch, UTC. What the guest sets is kept as a difference to it.
+  explicit Rtc(std::function<int64_t()> now) : now_(std::move(now)) {}
+
+  uint64_t Read(uint64_t offset, unsigned size) override;
+  void Write(uint64_t offset, unsigned size, uint64_t value) override;
+
+ private:
+  uint8_t ReadRegister(uint8_t index) const REQUIRES(mutex_);
+  void SetTimeField(uint8_t index, uint8_t value) REQUIRES(mutex_);
+
+  const std::function<int64_t()> now_;
+  Mutex mutex_;
+  uint8_t index_ GUARDED_BY(mutex_) = 0;
+  int64_t difference_s_ GUARDED_BY(mutex_) = 0;
+  std::array<uint8_t, 128> cmos_ GUARDED_BY(mutex_){};
+};
+
+}  // namespace berth::hw
