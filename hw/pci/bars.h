@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -29,11 +30,12 @@ class Bars {
     return (offset >= 0x10 && offset < 0x28) || (offset >= 0x30 && offset < 0x34);
   }
   uint32_t ReadConfig(uint16_t offset, unsigned size) const;
-  // Stores address bits only; a transient sizing value (all ones) is never mapped. Call Update afterwards.
+  // Stores address bits only. Call Update afterwards.
   void WriteConfig(uint16_t offset, unsigned size, uint32_t value);
 
   // Maps what `decode_memory` and `decode_io` allow (the command register's bits, and D0), unmaps the rest.
-  // What moves is unmapped first, in one transaction.
+  // What moves is unmapped first, in one transaction. A BAR stays unmapped while it is at 0, holds the all
+  // ones that ask for its size, or does not fit into the container it goes to.
   void Update(bool decode_memory, bool decode_io);
   void Reset();  // All addresses 0, nothing mapped.
 
@@ -45,11 +47,21 @@ class Bars {
   struct Bar {
     BarRequest request;
     Region* region = nullptr;
-    uint64_t value = 0;  // Address bits as written (for the ROM, bit 0 is its enable bit).
+    uint64_t value = 0;   // Address bits as written (for the ROM, bit 0 is its enable bit).
+    bool sizing[2] = {};  // All ones were written last, to the low and to the high dword.
     bool mapped = false;
     uint64_t mapped_at = 0;
   };
-  uint64_t WantedAddress(const Bar& bar, unsigned index, bool decode_memory, bool decode_io) const;
+  // The BAR that the dword at `offset` belongs to, and whether the dword is its upper half.
+  struct Place {
+    unsigned index = 0;
+    bool high = false;
+  };
+  Place PlaceOf(uint16_t offset) const;
+  uint32_t ReadDword(uint16_t offset) const;
+  Region& Container(const Bar& bar) const;
+  std::optional<uint64_t> WantedAddress(const Bar& bar, unsigned index, bool decode_memory,
+                                        bool decode_io) const;
 
   PciSlot* slot_ = nullptr;
   std::array<Bar, kCount> bars_{};

@@ -5,6 +5,7 @@
 // threads.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,9 +23,10 @@ class Msix {
   static constexpr unsigned kMaxVectors = 2048;
   static constexpr unsigned kEntrySize = 16;
 
-  // Told, in the calling vCPU's thread and without a lock of ours held that it could need, when the guest
-  // changes what an assigned device must know: a vector went from masked to unmasked or back. Emulated
-  // devices need none.
+  // Told, in the calling vCPU's thread, when the guest changes what an assigned device must know: a vector's
+  // signals reach the guest from now on (its route is in place already), or no longer. In the order of the
+  // changes, one call at a time; it may use vector(), but not change anything here. Emulated devices need
+  // none.
   using VectorObserver = std::function<void(unsigned vector, bool unmasked)>;
 
   // `count` is 1 to kMaxVectors.
@@ -46,10 +48,11 @@ class Msix {
   uint64_t table_size() const { return uint64_t{count()} * kEntrySize; }
   uint64_t pba_size() const { return AlignUp(count(), 64) / 8; }
 
-  unsigned count() const { return static_cast<unsigned>(entries_.size()); }
+  unsigned count() const { return static_cast<unsigned>(vectors_.size()); }
   // The vector's eventfd owner; valid as long as this. nullptr if there is no such vector.
-  MsiVector* vector(unsigned index);
-  void Reset();  // Disabled, everything masked, table zero.
+  MsiVector* vector(unsigned index) { return index < count() ? vectors_[index].get() : nullptr; }
+  // Disabled, everything masked, table zero, nothing pending.
+  void Reset();
 
  private:
   class Table;
@@ -58,19 +61,28 @@ class Msix {
     MsiMessage message;
     uint32_t control = 1;  // Bit 0: masked, as after reset.
     bool live = false;     // The vector's signals reach the guest.
-    std::unique_ptr<MsiVector> vector;
+  };
+  struct Change {
+    unsigned vector;
+    bool unmasked;
   };
   Msix(InterruptController* controller, VectorObserver observer);
-  void Apply() REQUIRES(mutex_);
-  void ApplyOne(unsigned index) REQUIRES(mutex_);
-  bool Wanted(const Entry& entry) const REQUIRES(mutex_);
+  uint32_t ReadDword(uint64_t offset) const REQUIRES(mutex_);
+  void WriteDword(uint64_t offset, uint32_t value) REQUIRES(mutex_);
+  // Makes vectors live or not as the table and the control register now say.
+  std::vector<Change> Apply(unsigned first, unsigned last) REQUIRES(mutex_);
+  void Unmask(const std::vector<unsigned>& indices) REQUIRES(mutex_);
+  void Tell(const std::vector<Change>& changes) REQUIRES(change_mutex_);
 
   InterruptController* const controller_;
   const VectorObserver observer_;
+  // Held over a change and the observer's calls, so that these keep their order. Taken before mutex_.
+  Mutex change_mutex_;
   mutable Mutex mutex_;
   bool enabled_ GUARDED_BY(mutex_) = false;
   bool function_masked_ GUARDED_BY(mutex_) = false;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_ GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<MsiVector>> vectors_;  // Constant once created.
   std::unique_ptr<IoHandler> table_, pba_;
 };
 
