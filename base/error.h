@@ -110,12 +110,15 @@ T TakeValue(Result<T>&& result) {
 
 // The value of a Result, or returns its error from the enclosing function.
 //   UniqueFd fd = TRY(Open(path));
-#define TRY(expression)                                                         \
-  __extension__({                                                               \
-    auto try_result = (expression);                                             \
-    if (!try_result) return tl::make_unexpected(std::move(try_result).error()); \
-    ::berth::TakeValue(std::move(try_result));                                  \
+#define TRY(expression) BERTH_TRY(expression, BERTH_JOIN(try_result_, __COUNTER__))
+#define BERTH_TRY(expression, result)                                   \
+  __extension__({                                                       \
+    auto result = (expression);                                         \
+    if (!result) return tl::make_unexpected(std::move(result).error()); \
+    ::berth::TakeValue(std::move(result));                              \
   })
+#define BERTH_JOIN(a, b) BERTH_JOIN_EXPANDED(a, b)
+#define BERTH_JOIN_EXPANDED(a, b) a##b
 
 // An invariant of ours. A failure is a bug in Berth, never something a guest, a file or a caller can cause:
 // it ends the process with the place and the condition.

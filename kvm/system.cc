@@ -58,6 +58,8 @@ int System::Extension(int capability) const {
   return ::ioctl(fd_.get(), KVM_CHECK_EXTENSION, static_cast<unsigned long>(capability));
 }
 
+bool System::has_tsc_deadline_timer() const { return Extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0; }
+
 Result<std::vector<CpuidEntry>> System::SupportedCpuid() const {
   const size_t bytes = sizeof(kvm_cpuid2) + kMaxCpuidEntries * sizeof(kvm_cpuid_entry2);
   const std::unique_ptr<uint64_t[]> buffer(new uint64_t[bytes / sizeof(uint64_t) + 1]());

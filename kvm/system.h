@@ -20,6 +20,7 @@ class System {
 
   // KVM_CHECK_EXTENSION of a KVM_CAP_ number; 0 is no.
   int Extension(int capability) const;
+  bool has_tsc_deadline_timer() const;
   int fd() const { return fd_.get(); }
   // Bytes of the area each vCPU shares with KVM.
   uint64_t run_size_bytes() const { return run_size_bytes_; }

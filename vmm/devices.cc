@@ -1,0 +1,83 @@
+#include "vmm/devices.h"
+
+#include <algorithm>
+
+#include "hw/pci/root_port.h"
+
+namespace berth::vmm {
+
+using namespace hw;
+
+namespace {
+
+constexpr unsigned kFirstDevice = 1;  // 0 is left for the host bridge that people look for there.
+
+std::string RootAddress(unsigned device) { return fmt::format("0000:00:{:02x}.0", device); }
+
+}  // namespace
+
+Result<std::vector<v1::DeviceState>> DeviceBuilder::Build(const v1::MachineConfig& config, PciBus& root) {
+  std::vector<v1::DeviceState> states;
+  unsigned number = kFirstDevice;
+  for (const v1::DeviceConfig& device : config.devices()) {
+    if (number == PciBus::kMaxDevices) {
+      return Fail(Error(Code::kResourceExhausted,
+                        fmt::format("{} devices: the root bus holds {}", config.devices_size(),
+                                    PciBus::kMaxDevices - kFirstDevice))
+                      .Reason("TOO_MANY_DEVICES"));
+    }
+    const Devfn devfn = MakeDevfn(number, 0);
+    PciBus* bus = &root;
+    Devfn place = devfn;
+    if (device.kind_case() == v1::DeviceConfig::kVfio) {
+      auto port = CreateRootPort(
+          {.name = "port of " + device.id(), .port_number = static_cast<uint8_t>(number), .devfn = devfn},
+          root);
+      bus = &port->secondary();
+      place = 0;
+      TRY(root.Add(devfn, std::move(port)));
+    }
+    auto function = TRY(Context(Create(config, device), "device " + device.id()));
+    TRY(Context(bus->Add(place, std::move(function)), "device " + device.id()));
+    v1::DeviceState state;
+    state.set_id(device.id());
+    state.set_guest_address(RootAddress(number));
+    states.push_back(std::move(state));
+    ++number;
+  }
+  return states;
+}
+
+DeviceBuilder::Function DeviceBuilder::Create(const v1::MachineConfig&, const v1::DeviceConfig& device) {
+  switch (device.kind_case()) {
+    default:
+      return Fail(Code::kUnimplemented, "this kind of device is not known");
+  }
+}
+
+kvm::CpuTopology Topology(const v1::CpuConfig& cpus) {
+  const auto at_least_one = [](uint32_t count) { return std::clamp(count, 1u, 4096u); };
+  return {at_least_one(cpus.sockets()), at_least_one(cpus.cores_per_socket()),
+          at_least_one(cpus.threads_per_core())};
+}
+
+Result<unsigned> PhysicalAddressBits(const kvm::System& system) {
+  constexpr uint32_t kAddressSizes = 0x80000008;
+  for (const kvm::CpuidEntry& leaf : TRY(system.SupportedCpuid())) {
+    if (leaf.function == kAddressSizes) return std::clamp(leaf.eax & 0xff, 36u, 52u);
+  }
+  return 36;
+}
+
+std::vector<acpi::PciNode> PciNodes(const v1::MachineConfig& config,
+                                    const std::vector<v1::DeviceState>& states) {
+  std::vector<acpi::PciNode> nodes;
+  for (size_t i = 0; i < states.size(); ++i) {
+    const v1::DeviceConfig& device = config.devices(static_cast<int>(i));
+    if (device.has_node())
+      nodes.push_back({MakeDevfn(kFirstDevice + static_cast<unsigned>(i), 0), device.node()});
+  }
+  return nodes;
+}
+
+}  // namespace berth::vmm

@@ -1,0 +1,58 @@
+// The machine's PCI devices, from their descriptions: one function a kind.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "berth/vmm/v1/control.pb.h"
+#include "hw/acpi/tables.h"
+#include "hw/memory/guest_memory.h"
+#include "hw/pci/bus.h"
+#include "kvm/cpuid.h"
+#include "kvm/system.h"
+#include "kvm/vm.h"
+#include "vmm/console.h"
+#include "vmm/descriptors.h"
+#include "vmm/event_log.h"
+
+namespace berth::vmm {
+
+// What devices are made with; all of it outlives them.
+struct DeviceContext {
+  const hw::GuestMemory* memory = nullptr;
+  EventLoop* io_loop = nullptr;
+  EventLoop* control_loop = nullptr;
+  hw::InterruptController* interrupts = nullptr;
+  kvm::Vm* vm = nullptr;
+  hw::AddressSpace* memory_space = nullptr;
+  uint32_t vcpus = 1;
+  Console* console = nullptr;
+  EventLog* events = nullptr;
+};
+
+class DeviceBuilder {
+ public:
+  DeviceBuilder(const DeviceContext& context, Descriptors* fds) : context_(context), fds_(fds) {}
+
+  // Puts every device of the configuration on the bus: virtio devices on the root bus itself, from device 1
+  // up, assigned devices each behind a root port of its own. Errors name the device.
+  Result<std::vector<v1::DeviceState>> Build(const v1::MachineConfig& config, hw::PciBus& root);
+
+ private:
+  using Function = Result<std::unique_ptr<hw::PciFunction>>;
+  Function Create(const v1::MachineConfig& config, const v1::DeviceConfig& device);
+
+  const DeviceContext context_;
+  Descriptors* const fds_;
+};
+
+kvm::CpuTopology Topology(const v1::CpuConfig& cpus);
+// The width of guest-physical addresses, from CPUID 0x80000008.
+Result<unsigned> PhysicalAddressBits(const kvm::System& system);
+// Root-bus devices that have a NUMA node, for ACPI.
+std::vector<hw::acpi::PciNode> PciNodes(const v1::MachineConfig& config,
+                                        const std::vector<v1::DeviceState>& states);
+
+}  // namespace berth::vmm

@@ -1,0 +1,393 @@
+#include "vmm/machine.h"
+
+#include <unistd.h>
+
+#include <chrono>
+
+#include "base/log.h"
+#include "hw/acpi/tables.h"
+#include "hw/pci/root_port.h"
+#include "vmm/devices.h"
+#include "vmm/memory_plan.h"
+
+namespace berth::vmm {
+
+using namespace hw;  // The machine is made of it.
+
+Machine::Machine(const v1::MachineConfig& config, EventLoop* control, EventLog* events)
+    : config_(config), control_(control), events_(events) {}
+
+Result<std::unique_ptr<Machine>> Machine::Build(const v1::MachineConfig& config, UniqueFd kvm,
+                                                Descriptors fds, EventLoop* control, EventLog* events) {
+  std::unique_ptr<Machine> machine(new Machine(config, control, events));
+  TRY(machine->CreateVm(std::move(kvm)));  // KVM, interrupt controllers
+  TRY(machine->CreateRam(fds));            // RAM of each guest NUMA node, seen by KVM
+  TRY(machine->CreateChipset(fds));        // console, serial port, clock, power, pvpanic
+  TRY(machine->CreatePci());               // host bridge: ECAM and configuration ports
+  TRY(machine->CreateDevices(fds));        // virtio and assigned devices; BARs laid out
+  TRY(machine->LoadFirmwareTables());      // ACPI
+  TRY(machine->OpenBootFiles(fds));
+  TRY(machine->LoadKernel());   // kernel, initrd, command line
+  TRY(machine->CreateVcpus());  // CPUID, entry state, threads
+  machine->SetState(v1::BUILT);
+  return machine;
+}
+
+Machine::~Machine() {
+  vcpus_.reset();  // No guest code from here on.
+  if (io_loop_ && io_thread_.joinable()) {
+    // Devices leave their loop while it still turns.
+    if (pci_) pci_->Reset();
+    io_loop_->Stop();
+    io_thread_.join();
+  }
+}
+
+Status Machine::CreateVm(UniqueFd kvm) {
+  system_ = std::make_unique<kvm::System>(TRY(kvm::System::Create(std::move(kvm))));
+  vm_ = TRY(kvm::Vm::Create(system_.get()));
+  interrupts_ = std::make_unique<KvmInterrupts>(vm_.get());
+  slots_ = std::make_unique<KvmMemorySlots>(vm_.get());
+  memory_doorbells_ = std::make_unique<KvmIoEvents>(vm_.get(), false);
+  port_doorbells_ = std::make_unique<KvmIoEvents>(vm_.get(), true);
+  TRY(memory_space_.AddListener(slots_.get()));
+  TRY(memory_space_.AddListener(memory_doorbells_.get()));
+  TRY(port_space_.AddListener(port_doorbells_.get()));
+
+  io_loop_ = TRY(EventLoop::Create());
+  io_thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "io0");
+    io_tid_ = ::gettid();
+    io_loop_->Run();
+  });
+  io_loop_->Call([] {});
+  return Ok();
+}
+
+Status Machine::CreateRam(Descriptors& fds) {
+  std::vector<uint64_t> node_sizes;
+  uint64_t total = 0;
+  for (const v1::MemoryNode& node : config_.memory_nodes()) {
+    if (node.size_bytes() == 0 || !IsAligned(node.size_bytes(), 4 * kKiB)) {
+      return berth::Fail(Code::kInvalidArgument, "a memory node of {} bytes: a multiple of 4096 is needed",
+                         node.size_bytes());
+    }
+    node_sizes.push_back(node.size_bytes());
+    total += node.size_bytes();
+  }
+  if (total < kMiB) return berth::Fail(Code::kInvalidArgument, "a machine needs at least 1 MiB of memory");
+
+  address_bits_ = TRY(PhysicalAddressBits(*system_));
+  addresses_ = TRY(PlanAddressMap(total, address_bits_, 0, 0));
+  for (const v1::MemoryNode& node : config_.memory_nodes()) {
+    const std::vector<uint32_t> host_nodes(node.host_nodes().begin(), node.host_nodes().end());
+    ram_blocks_.push_back(
+        TRY(RamBlock::Create(TRY(fds.Take(node.memory_fd())), node.size_bytes(), host_nodes)));
+  }
+
+  std::vector<RamRange> ranges;
+  AddressSpace::Transaction change(memory_space_);
+  for (const RamPiece& piece : PlanRam(node_sizes, addresses_)) {
+    const HostMapping mapping = ram_blocks_[piece.node]->Slice(piece.block_offset, piece.size);
+    ram_regions_.emplace_back(new Region(Region::Ram(fmt::format("ram node {}", piece.node), mapping)));
+    ram_nodes_.push_back(piece.node);
+    memory_space_.root().Add(ram_regions_.back().get(), piece.guest_address);
+    ranges.push_back({piece.guest_address, mapping});
+  }
+  TRY(change.Commit());
+  memory_ = std::make_unique<GuestMemory>(std::move(ranges));
+  return Ok();
+}
+
+Status Machine::AddPorts(const char* name, uint16_t port, uint64_t count, IoHandler* handler) {
+  regions_.emplace_back(new Region(Region::Io(name, count, handler)));
+  AddressSpace::Transaction change(port_space_);
+  port_space_.root().Add(regions_.back().get(), port);
+  return change.Commit();
+}
+
+Status Machine::CreateChipset(Descriptors& fds) {
+  UniqueFd log;
+  if (config_.console().has_log()) log = TRY(fds.Take(config_.console().log_fd()));
+  console_ = TRY(Console::Create(control_, std::move(log),
+                                 [this](std::span<const uint8_t> typed) { return serial_->Receive(typed); }));
+  serial_ = std::make_unique<Serial>(interrupts_.get(), map::kGsiSerial, [this](uint8_t byte) {
+    console_->Output({&byte, 1});
+  });
+  TRY(AddPorts("serial", map::kPortSerial, Serial::kPorts, serial_.get()));
+
+  rtc_ = std::make_unique<Rtc>(
+      [] { return std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()); });
+  TRY(AddPorts("rtc", map::kPortRtc, Rtc::kPorts, rtc_.get()));
+
+  power_ = std::make_unique<Power>(
+      interrupts_.get(), map::kGsiEvents,
+      PowerRequests{.power_off =
+                        [this] {
+                          vcpus_->RequestPause();
+                          control_->Post([this] { SetState(v1::POWERED_OFF, "the guest powered off"); });
+                        },
+                    .reset = [this] { RequestReset(); },
+                    .debug_exit =
+                        [this](uint8_t code) {
+                          vcpus_->RequestPause();
+                          control_->Post([this, code] {
+                            SetState(v1::POWERED_OFF, fmt::format("debug exit with code {}", code));
+                          });
+                        }});
+  TRY(AddPorts("sleep", map::kPortSleepControl, 3, power_->sleep_handler()));
+  TRY(AddPorts("reset", map::kPortReset, 1, power_->reset_handler()));
+  TRY(AddPorts("keyboard", map::kPortKeyboard, 1, power_->keyboard_handler()));
+  TRY(AddPorts("debug exit", map::kPortDebugExit, 1, power_->debug_exit_handler()));
+
+  pvpanic_ = std::make_unique<Pvpanic>([this](uint8_t reported) {
+    control_->Post([this, reported] {
+      events_->Add(v1::Event::GUEST_PANICKED, state_, {}, fmt::format("pvpanic events {:#x}", reported));
+    });
+  });
+  return AddPorts("pvpanic", map::kPortPvpanic, 1, pvpanic_.get());
+}
+
+Status Machine::CreatePci() {
+  pci_ = std::make_unique<PciHostBridge>(PciBus::Resources{
+      &memory_space_, &memory_space_.root(), &port_space_, &port_space_.root(), interrupts_.get()});
+  regions_.emplace_back(new Region(Region::Io("ecam", map::kEcam.size, pci_->ecam_handler())));
+  {
+    AddressSpace::Transaction change(memory_space_);
+    memory_space_.root().Add(regions_.back().get(), map::kEcam.start);
+    TRY(change.Commit());
+  }
+  // The reset register is in the middle of these: it has been there first, and lies over them.
+  regions_.emplace_back(new Region(Region::Io("pci configuration", 8, pci_->port_handler())));
+  AddressSpace::Transaction change(port_space_);
+  port_space_.root().Add(regions_.back().get(), map::kPortPciAddress, -1);
+  return change.Commit();
+}
+
+Status Machine::CreateDevices(Descriptors& fds) {
+  DeviceBuilder builder(
+      {.memory = memory_.get(),
+       .io_loop = io_loop_.get(),
+       .control_loop = control_,
+       .interrupts = interrupts_.get(),
+       .vm = vm_.get(),
+       .memory_space = &memory_space_,
+       .vcpus = static_cast<uint32_t>(config_.cpus().sockets() * config_.cpus().cores_per_socket() *
+                                      config_.cpus().threads_per_core()),
+       .console = console_.get(),
+       .events = events_},
+      &fds);
+  device_states_ = TRY(builder.Build(config_, pci_->root()));
+
+  const std::vector<FunctionNeeds> needs = NeedsOf(pci_->root());
+  const Memory64Needs memory64 = NeedsOfMemory64(needs);
+  addresses_ = TRY(PlanAddressMap(memory_->size_bytes(), address_bits_, memory64.size, memory64.largest));
+  layout_ = TRY(PlanLayout(needs, {map::kMmio32, addresses_.mmio64, map::kPciPorts}));
+  return pci_->Locked([this] {
+    ApplyLayout(pci_->root(), layout_);
+    return Ok();
+  });
+}
+
+Status Machine::LoadFirmwareTables() {
+  acpi::Description description{
+      .cpus = {},
+      .memory = {},
+      .nodes = static_cast<uint32_t>(config_.memory_nodes_size()),
+      .distances = {},
+      .pci_nodes = {},
+      .ecam = map::kEcam,
+      .mmio32 = map::kMmio32,
+      .mmio64 = addresses_.mmio64,
+      .ports = map::kPciPorts,
+      .io_apic_address = static_cast<uint32_t>(map::kIoApic.start),
+      .local_apic_address = static_cast<uint32_t>(map::kLocalApic.start),
+      .first_pci_gsi = map::kGsiPciFirst,
+      .pci_gsi_count = map::kGsiPciCount,
+      .port_sleep_control = map::kPortSleepControl,
+      .port_reset = map::kPortReset,
+      .reset_value = Power::kResetValue,
+      .sleep_type_s5 = Power::kSleepTypeS5,
+      .gsi_events = map::kGsiEvents,
+      .event_power_button = Power::kEventPowerButton,
+      .port_serial = map::kPortSerial,
+      .port_rtc = map::kPortRtc,
+      .port_pvpanic = map::kPortPvpanic,
+      .gsi_serial = map::kGsiSerial,
+      .gsi_rtc = map::kGsiRtc,
+  };
+  const kvm::CpuTopology topology = Topology(config_.cpus());
+  for (uint32_t vcpu = 0; vcpu < topology.vcpus(); ++vcpu) {
+    const auto& nodes = config_.cpus().node_of_vcpu();
+    description.cpus.push_back({kvm::ApicId(topology, vcpu), vcpu < static_cast<uint32_t>(nodes.size())
+                                                                 ? nodes[static_cast<int>(vcpu)]
+                                                                 : 0});
+  }
+  for (size_t i = 0; i < ram_nodes_.size(); ++i) {
+    const RamRange& range = memory_->ranges()[i];
+    description.memory.push_back({{range.guest_address, range.mapping.size}, ram_nodes_[i]});
+  }
+  for (const v1::MemoryNode& node : config_.memory_nodes()) {
+    for (uint32_t distance : node.distances())
+      description.distances.push_back(static_cast<uint8_t>(distance));
+  }
+  description.pci_nodes = PciNodes(config_, device_states_);
+
+  const acpi::Tables tables =
+      TRY(acpi::BuildTables(description, map::kAcpiTables.start, map::kAcpiTables.size));
+  const std::span bytes(reinterpret_cast<const uint8_t*>(tables.bytes.data()), tables.bytes.size());
+  if (!memory_->Write(map::kAcpiTables.start, bytes)) {
+    return berth::Fail(Code::kInvalidArgument, "a machine needs at least 1 MiB of memory on its first node");
+  }
+  rsdp_address_ = tables.rsdp_address;
+  return Ok();
+}
+
+Status Machine::OpenBootFiles(Descriptors& fds) {
+  kernel_fd_ = TRY(fds.Take(config_.boot().kernel_fd()));
+  kernel_ = std::make_unique<FileSource>(TRY(FileSource::Create(kernel_fd_.get(), "kernel")));
+  if (!config_.boot().has_initrd()) return Ok();
+  initrd_fd_ = TRY(fds.Take(config_.boot().initrd_fd()));
+  initrd_ = std::make_unique<FileSource>(TRY(FileSource::Create(initrd_fd_.get(), "initrd")));
+  return Ok();
+}
+
+Status Machine::LoadKernel() {
+  entry_ = TRY(LoadBoot({kernel_.get(), initrd_.get(), config_.boot().command_line()},
+                        {memory_.get(), addresses_, rsdp_address_}));
+  return Ok();
+}
+
+Status Machine::CreateVcpus() {
+  const kvm::CpuTopology topology = Topology(config_.cpus());
+  if (topology.vcpus() == 0 || topology.vcpus() > vm_->max_vcpus()) {
+    return berth::Fail(Code::kInvalidArgument, "{} vCPUs; KVM gives a machine 1 to {}", topology.vcpus(),
+                       vm_->max_vcpus());
+  }
+  TRY(kvm::Vcpu::PrepareKicks());
+  const std::vector<kvm::CpuidEntry> supported = TRY(system_->SupportedCpuid());
+  std::vector<std::unique_ptr<kvm::Vcpu>> vcpus;
+  for (uint32_t i = 0; i < topology.vcpus(); ++i) {
+    auto vcpu = TRY(kvm::Vcpu::Create(vm_.get(), i, kvm::ApicId(topology, i)));
+    TRY(vcpu->SetCpuid(GuestCpuid(supported, {.topology = topology,
+                                              .vcpu = i,
+                                              .tsc_deadline_timer = system_->has_tsc_deadline_timer(),
+                                              .tsc_khz = vcpu->tsc_khz()})));
+    TRY(vcpu->Reset());
+    vcpus.push_back(std::move(vcpu));
+  }
+  vcpus_ = std::make_unique<VcpuThreads>(
+      std::move(vcpus), &memory_space_, &port_space_,
+      VcpuCallbacks{.triple_fault = [this] { RequestReset(); },
+                    .failed =
+                        [this](uint32_t vcpu, const std::string& why) {
+                          control_->Post([this, vcpu, why] { Fail(fmt::format("vCPU {}: {}", vcpu, why)); });
+                        },
+                    .confine = {}});
+  return EnterKernel();
+}
+
+Status Machine::EnterKernel() {
+  kvm::Vcpu& first = *vcpus_->vcpus().front();
+  if (const auto* linux_entry = std::get_if<LinuxEntry>(&entry_)) {
+    return first.Enter(kvm::LongModeEntry{.rip = linux_entry->rip,
+                                          .rsi = linux_entry->boot_params,
+                                          .page_table_root = linux_entry->page_tables,
+                                          .gdt_address = linux_entry->gdt,
+                                          .gdt_limit = linux_entry->gdt_limit});
+  }
+  const auto& pvh = std::get<PvhEntry>(entry_);
+  return first.Enter(kvm::ProtectedModeEntry{.eip = pvh.eip, .ebx = pvh.start_info});
+}
+
+Status Machine::Run() {
+  if (state_ != v1::BUILT && state_ != v1::PAUSED) {
+    return berth::Fail(Code::kFailedPrecondition, "the machine is {}, neither built nor paused",
+                       v1::MachineState_Name(state_));
+  }
+  vcpus_->Resume();
+  SetState(v1::RUNNING);
+  return Ok();
+}
+
+Status Machine::Pause() {
+  if (state_ != v1::RUNNING) {
+    return berth::Fail(Code::kFailedPrecondition, "the machine is {}, not running",
+                       v1::MachineState_Name(state_));
+  }
+  vcpus_->Pause();
+  SetState(v1::PAUSED);
+  return Ok();
+}
+
+void Machine::RequestReset() {
+  vcpus_->RequestPause();
+  control_->Post([this] {
+    if (const Status reset = Reset(); !reset) Fail("reset: " + reset.error().message());
+  });
+}
+
+Status Machine::Reset() {
+  if (state_ == v1::POWERED_OFF || state_ == v1::FAILED) {
+    return berth::Fail(Code::kFailedPrecondition, "the machine is {}", v1::MachineState_Name(state_));
+  }
+  vcpus_->Pause();
+  if (config_.on_reset() == v1::ON_RESET_QUIT) {
+    SetState(v1::POWERED_OFF, "the guest reset its machine");
+    return Ok();
+  }
+  pci_->Reset();
+  serial_->Reset();
+  for (auto& vcpu : vcpus_->vcpus()) TRY(vcpu->Reset());
+  pci_->Locked([this] { ApplyLayout(pci_->root(), layout_); });
+  TRY(LoadFirmwareTables());
+  TRY(LoadKernel());
+  TRY(EnterKernel());
+  events_->Add(v1::Event::GUEST_RESET, state_);
+  vcpus_->Resume();
+  SetState(v1::RUNNING);
+  return Ok();
+}
+
+void Machine::PressPowerButton() { power_->PressButton(); }
+
+Status Machine::AttachConsole(UniqueFd stream) { return console_->Attach(std::move(stream)); }
+
+Status Machine::SetBalloon(uint64_t) {
+  return berth::Fail(Code::kFailedPrecondition, "the machine has no balloon");
+}
+
+void Machine::Fail(const std::string& why) {
+  LOG_ERROR("{}", why);
+  vcpus_->Pause();
+  SetState(v1::FAILED, why);
+}
+
+void Machine::SetState(v1::MachineState state, std::string text) {
+  if (state == state_) return;
+  state_ = state;
+  events_->Add(v1::Event::STATE_CHANGED, state, {}, std::move(text));
+}
+
+v1::Built Machine::Built() const {
+  v1::Built built;
+  for (pid_t tid : vcpus_->tids()) built.add_vcpu_tids(tid);
+  built.add_io_tids(io_tid_);
+  for (const v1::DeviceState& device : device_states_) *built.add_devices() = device;
+  return built;
+}
+
+v1::Counters Machine::Counters() const {
+  v1::Counters counters;
+  const auto add = [&counters](std::string name, uint64_t value) {
+    v1::Counters::Counter* counter = counters.add_counters();
+    counter->set_name(std::move(name));
+    counter->set_value(value);
+  };
+  for (size_t i = 0; i < vcpus_->tids().size(); ++i) add(fmt::format("vcpu{}/exits", i), vcpus_->exits(i));
+  add("memory/unclaimed", memory_space_.unclaimed());
+  add("ports/unclaimed", port_space_.unclaimed());
+  return counters;
+}
+
+}  // namespace berth::vmm

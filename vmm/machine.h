@@ -1,0 +1,120 @@
+// The virtual machine: the list of its parts, and what can be done to it as a whole.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "berth/vmm/v1/control.pb.h"
+#include "hw/boot/byte_source.h"
+#include "hw/boot/loader.h"
+#include "hw/chipset/power.h"
+#include "hw/chipset/pvpanic.h"
+#include "hw/chipset/rtc.h"
+#include "hw/chipset/serial.h"
+#include "hw/interrupt/kvm_interrupts.h"
+#include "hw/memory/address_map.h"
+#include "hw/memory/address_space.h"
+#include "hw/memory/guest_memory.h"
+#include "hw/memory/kvm_listeners.h"
+#include "hw/memory/ram.h"
+#include "hw/pci/bus.h"
+#include "hw/pci/layout.h"
+#include "kvm/system.h"
+#include "kvm/vm.h"
+#include "vmm/console.h"
+#include "vmm/descriptors.h"
+#include "vmm/event_log.h"
+#include "vmm/vcpu_threads.h"
+
+namespace berth::vmm {
+
+// Control thread only, but for what says otherwise.
+class Machine {
+ public:
+  // Builds all of it; the vCPUs' threads exist and wait. `control` is the loop of this thread, `events` gets
+  // what happens; both outlive the machine.
+  static Result<std::unique_ptr<Machine>> Build(const v1::MachineConfig& config, UniqueFd kvm,
+                                                Descriptors fds, EventLoop* control, EventLog* events);
+  ~Machine();
+
+  Status Run();
+  Status Pause();
+  // As the reset register does: every device and CPU to its state after power-on, the kernel loaded anew;
+  // then it runs.
+  Status Reset();
+  void PressPowerButton();
+  Status AttachConsole(UniqueFd stream);
+  Status SetBalloon(uint64_t size_bytes);
+
+  v1::MachineState state() const { return state_; }
+  v1::Built Built() const;
+  v1::Counters Counters() const;
+
+ private:
+  Machine(const v1::MachineConfig& config, EventLoop* control, EventLog* events);
+
+  // Build, in its order.
+  Status CreateVm(UniqueFd kvm);
+  Status CreateRam(Descriptors& fds);
+  Status CreateChipset(Descriptors& fds);
+  Status CreatePci();
+  Status CreateDevices(Descriptors& fds);
+  Status LoadFirmwareTables();
+  Status OpenBootFiles(Descriptors& fds);
+  Status LoadKernel();
+  Status CreateVcpus();
+
+  Status EnterKernel();
+  Status AddPorts(const char* name, uint16_t port, uint64_t count, hw::IoHandler* handler);
+  void RequestReset();
+  void Fail(const std::string& why);
+  void SetState(v1::MachineState state, std::string text = {});
+
+  const v1::MachineConfig config_;
+  EventLoop* const control_;
+  EventLog* const events_;
+  v1::MachineState state_ = v1::BUILDING;
+
+  std::unique_ptr<kvm::System> system_;
+  std::unique_ptr<kvm::Vm> vm_;
+  std::unique_ptr<hw::KvmInterrupts> interrupts_;
+
+  hw::AddressSpace memory_space_{"memory", ~uint64_t{0}};
+  hw::AddressSpace port_space_{"ports", 0x10000};
+  std::unique_ptr<hw::KvmMemorySlots> slots_;
+  std::unique_ptr<hw::KvmIoEvents> memory_doorbells_, port_doorbells_;
+
+  unsigned address_bits_ = 0;
+  hw::AddressMap addresses_;
+  std::vector<std::unique_ptr<hw::RamBlock>> ram_blocks_;
+  std::vector<std::unique_ptr<hw::Region>> ram_regions_;
+  std::vector<uint32_t> ram_nodes_;  // Of each region.
+  std::unique_ptr<hw::GuestMemory> memory_;
+
+  std::unique_ptr<EventLoop> io_loop_;
+  std::thread io_thread_;
+  std::atomic<pid_t> io_tid_{0};
+
+  std::unique_ptr<Console> console_;
+  std::unique_ptr<hw::Serial> serial_;
+  std::unique_ptr<hw::Rtc> rtc_;
+  std::unique_ptr<hw::Power> power_;
+  std::unique_ptr<hw::Pvpanic> pvpanic_;
+  std::vector<std::unique_ptr<hw::Region>> regions_;  // Of the chipset and the host bridge.
+
+  std::unique_ptr<hw::PciHostBridge> pci_;
+  std::vector<hw::FunctionPlan> layout_;
+  std::vector<v1::DeviceState> device_states_;
+
+  std::unique_ptr<hw::FileSource> kernel_, initrd_;
+  UniqueFd kernel_fd_, initrd_fd_;
+  uint64_t rsdp_address_ = 0;
+  hw::BootEntry entry_;
+
+  std::unique_ptr<VcpuThreads> vcpus_;
+};
+
+}  // namespace berth::vmm
