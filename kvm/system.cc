@@ -1,11 +1,12 @@
 #include "kvm/system.h"
 
-#include <linux/kvm.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
+
+#include "kvm/uapi.h"
 
 namespace berth::kvm {
 namespace {

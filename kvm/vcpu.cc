@@ -1,13 +1,17 @@
 #include "kvm/vcpu.h"
 
-#include <linux/kvm.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include <fmt/ranges.h>
+
+#include "kvm/uapi.h"
 
 namespace berth::kvm {
 namespace {
@@ -43,6 +47,20 @@ void SetFlatSegments(kvm_sregs* sregs, bool long_mode) {
   sregs->tr.g = 0;
   sregs->tr.db = 0;
   sregs->tr.limit = 0x67;
+}
+
+std::string InternalError(const kvm_run& run) {
+  if (run.internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
+    return fmt::format("KVM internal error, suberror {}", run.internal.suberror);
+  }
+  std::string bytes = "unknown";
+  if (run.emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) {
+    const size_t count =
+        std::min<size_t>(run.emulation_failure.insn_size, sizeof(run.emulation_failure.insn_bytes));
+    bytes = fmt::format(
+        "{:02x}", fmt::join(run.emulation_failure.insn_bytes, run.emulation_failure.insn_bytes + count, " "));
+  }
+  return fmt::format("KVM cannot emulate the guest's instruction (bytes {})", bytes);
 }
 
 }  // namespace
@@ -205,7 +223,7 @@ Exit Vcpu::Run() {
       return exits::Failed{fmt::format("the CPU refused to enter the guest, hardware reason {:#x}",
                                        run->fail_entry.hardware_entry_failure_reason)};
     case KVM_EXIT_INTERNAL_ERROR:
-      return exits::Failed{fmt::format("KVM internal error, suberror {}", run->internal.suberror)};
+      return exits::Failed{InternalError(*run)};
     default:
       return exits::Failed{fmt::format("unexpected exit reason {}", run->exit_reason)};
   }

@@ -1,6 +1,5 @@
 #include "kvm/vm.h"
 
-#include <linux/kvm.h>
 #include <sys/ioctl.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "kvm/uapi.h"
 
 namespace berth::kvm {
 namespace {

@@ -1,0 +1,237 @@
+// vmm-launch: runs one berth-vmm without a daemon, for tests and benchmarks of the monitor alone. The console
+// goes to standard output; the exit status is 0 if the guest powered off.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include <boost/program_options.hpp>
+
+#include "base/bytes.h"
+#include "base/socket.h"
+#include "berth/vmm/v1/control.pb.h"
+
+namespace berth {
+namespace {
+
+namespace v1 = vmm::v1;
+
+struct Options {
+  std::string vmm, kernel, initrd, command_line;
+  uint32_t cpus = 1;
+  uint64_t memory_mib = 256;
+  std::vector<std::string> disks, vfio, traces;
+  std::vector<std::string> taps;
+  bool rng = false, sandbox = false;
+};
+
+class Launcher {
+ public:
+  explicit Launcher(const Options& options) : options_(options) {}
+
+  Result<int> Run() {
+    auto [ours, theirs] = TRY(CreateSocketPair());
+    control_ = std::move(ours);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::dup2(theirs.get(), 3);
+      ::fcntl(3, F_SETFD, 0);
+      ::execl(options_.vmm.c_str(), options_.vmm.c_str(), "--control-fd=3", nullptr);
+      ::_exit(127);
+    }
+    theirs.Reset();
+    std::cerr << "vmm-launch: pid " << pid_ << "\n";
+    TRY(Build());
+    TRY(AttachConsole());
+    v1::Request subscribe;
+    subscribe.mutable_subscribe();
+    TRY(Ask(subscribe, {}));
+    v1::Request run;
+    run.mutable_run();
+    TRY(Ask(run, {}));
+    return Serve();
+  }
+
+ private:
+  uint32_t Add(UniqueFd fd) {
+    fds_.push_back(std::move(fd));
+    return static_cast<uint32_t>(fds_.size() - 1);
+  }
+
+  Status Build() {
+    v1::Request request;
+    v1::Build& build = *request.mutable_build();
+    v1::MachineConfig& machine = *build.mutable_machine();
+    machine.set_name("launched");
+    machine.set_sandbox(options_.sandbox);
+    machine.mutable_cpus()->set_cores_per_socket(options_.cpus);
+    for (const std::string& pattern : options_.traces) machine.add_trace_patterns(pattern);
+
+    build.set_kvm_fd(Add(TRY(Open("/dev/kvm", O_RDWR))));
+    const std::string socket_path = fmt::format("/tmp/vmm-launch.{}.sock", ::getpid());
+    build.set_listener_fd(Add(TRY(ListenAt(socket_path))));
+    ::unlink(socket_path.c_str());
+
+    UniqueFd memory(::memfd_create("guest", MFD_CLOEXEC));
+    if (::ftruncate(memory.get(), static_cast<off_t>(options_.memory_mib * kMiB)) != 0) {
+      return FailErrno(errno, "size the guest's memory");
+    }
+    v1::MemoryNode* node = machine.add_memory_nodes();
+    node->set_size_bytes(options_.memory_mib * kMiB);
+    node->set_memory_fd(Add(std::move(memory)));
+
+    machine.mutable_boot()->set_kernel_fd(Add(TRY(Open(options_.kernel, O_RDONLY))));
+    if (!options_.initrd.empty()) {
+      machine.mutable_boot()->set_has_initrd(true);
+      machine.mutable_boot()->set_initrd_fd(Add(TRY(Open(options_.initrd, O_RDONLY))));
+    }
+    machine.mutable_boot()->set_command_line(options_.command_line);
+    TRY(AddDevices(machine));
+    const v1::Reply reply = TRY(Ask(request, fds_));
+    for (const v1::DeviceState& device : reply.built().devices()) {
+      std::cerr << "vmm-launch: " << device.id() << " at " << device.guest_address() << "\n";
+    }
+    return Ok();
+  }
+
+  Status AddDevices(v1::MachineConfig& machine) {
+    if (options_.rng) {
+      v1::DeviceConfig* device = machine.add_devices();
+      device->set_id("rng0");
+      device->mutable_rng();
+    }
+    for (const std::string& path : options_.disks) {
+      v1::DeviceConfig* device = machine.add_devices();
+      device->set_id("disk:" + path);
+      device->mutable_block()->set_image_fd(Add(TRY(Open(path, O_RDWR))));
+      device->mutable_block()->set_serial("launched");
+    }
+    return Ok();
+  }
+
+  Status AttachConsole() {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+      return FailErrno(errno, "create a socket pair");
+    console_ = UniqueFd(pair[0]);
+    std::vector<UniqueFd> fds;
+    fds.emplace_back(pair[1]);
+    v1::Request request;
+    request.mutable_attach_console()->set_stream_fd(0);
+    TRY(Ask(request, fds));
+    return Ok();
+  }
+
+  Result<v1::Reply> Ask(v1::Request& request, const std::vector<UniqueFd>& fds) {
+    request.set_id(++last_id_);
+    std::vector<int> raw;
+    for (const UniqueFd& fd : fds) raw.push_back(fd.get());
+    TRY(SendMessage(control_.get(), request.SerializeAsString(), raw));
+    while (true) {
+      const Message message = TRY(ReceiveMessage(control_.get()));
+      v1::FromVmm answer;
+      if (!answer.ParseFromString(message.bytes)) return Fail(Code::kInternal, "the VMM sent nonsense");
+      if (answer.has_event()) continue;
+      if (answer.reply().code() != 0) {
+        return Fail(static_cast<Code>(answer.reply().code()), "{}", answer.reply().message());
+      }
+      return answer.reply();
+    }
+  }
+
+  // Copies the console both ways until the guest is over.
+  Result<int> Serve() {
+    int result = 1;
+    pollfd waits[] = {{console_.get(), POLLIN, 0}, {control_.get(), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+    while (true) {
+      ::poll(waits, 3, -1);
+      char buffer[4096];
+      if (waits[0].revents != 0) {
+        const ssize_t got = ::read(console_.get(), buffer, sizeof(buffer));
+        if (got <= 0) break;
+        [[maybe_unused]] ssize_t written = ::write(STDOUT_FILENO, buffer, static_cast<size_t>(got));
+      }
+      if (waits[1].revents != 0) {
+        Result<Message> message = ReceiveMessage(control_.get());
+        v1::FromVmm answer;
+        if (!message || !answer.ParseFromString(message->bytes)) break;
+        if (answer.has_event()) {
+          const v1::Event& event = answer.event();
+          std::cerr << "vmm-launch: " << v1::Event::Kind_Name(event.kind()) << " "
+                    << v1::MachineState_Name(event.state()) << " " << event.device_id() << " " << event.text()
+                    << "\n";
+          if (event.state() == v1::POWERED_OFF || event.state() == v1::FAILED) {
+            result = event.state() == v1::POWERED_OFF ? 0 : 1;
+            break;
+          }
+        }
+      }
+      if (waits[2].revents != 0) {
+        const ssize_t got = ::read(STDIN_FILENO, buffer, sizeof(buffer));
+        if (got <= 0) waits[2].fd = -1;
+        if (got > 0) [[maybe_unused]]
+          ssize_t written = ::write(console_.get(), buffer, static_cast<size_t>(got));
+      }
+    }
+    v1::Request counters;
+    counters.mutable_read_counters();
+    if (auto reply = Ask(counters, {}); reply) {
+      for (const auto& counter : reply->counters().counters()) {
+        std::cerr << "vmm-launch: " << counter.name() << "=" << counter.value() << "\n";
+      }
+    }
+    v1::Request quit;
+    quit.mutable_quit();
+    (void)Ask(quit, {});
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    return result;
+  }
+
+  const Options options_;
+  UniqueFd control_, console_;
+  std::vector<UniqueFd> fds_;
+  uint64_t last_id_ = 0;
+  pid_t pid_ = -1;
+};
+
+}  // namespace
+}  // namespace berth
+
+int main(int argc, char** argv) {
+  namespace po = boost::program_options;
+  berth::Options options;
+  po::options_description description("vmm-launch runs one berth-vmm without a daemon");
+  description.add_options()                                                                //
+      ("help,h", "print this")                                                             //
+      ("vmm", po::value(&options.vmm)->required(), "the berth-vmm to run")                 //
+      ("kernel", po::value(&options.kernel)->required(), "kernel image")                   //
+      ("initrd", po::value(&options.initrd), "initial RAM disk")                           //
+      ("append", po::value(&options.command_line), "kernel command line")                  //
+      ("cpus", po::value(&options.cpus), "number of vCPUs")                                //
+      ("memory", po::value(&options.memory_mib), "memory in MiB")                          //
+      ("disk", po::value(&options.disks), "a raw image; may be given again")               //
+      ("trace", po::value(&options.traces), "trace events to enable; may be given again")  //
+      ("rng", po::bool_switch(&options.rng), "a virtio-rng device")                        //
+      ("sandbox", po::bool_switch(&options.sandbox), "let the monitor confine itself");
+  po::variables_map values;
+  try {
+    po::store(po::parse_command_line(argc, argv, description), values);
+    if (values.contains("help")) return std::cout << description, 0;
+    po::notify(values);
+  } catch (const po::error& error) {
+    std::cerr << "vmm-launch: " << error.what() << "\n";
+    return 2;
+  }
+  const berth::Result<int> result = berth::Launcher(options).Run();
+  if (!result) {
+    std::cerr << "vmm-launch: " << result.error().ToString() << "\n";
+    return 1;
+  }
+  return *result;
+}
