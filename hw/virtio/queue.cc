@@ -7,7 +7,7 @@
 namespace berth::hw {
 namespace {
 
-// "The driver MUST NOT add a descriptor chain longer than 2^32 bytes in total" (2.7.5.1).
+// No chain is longer than 2^32 bytes in total (2.7.5.1).
 constexpr uint64_t kMaxChainBytes = uint64_t{1} << 32;
 
 uint64_t Sum(const std::vector<GuestBuffer>& buffers) {

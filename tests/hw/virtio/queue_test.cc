@@ -124,7 +124,7 @@ TEST_P(QueueTest, AddressesAreNotTheQueuesBusiness) {
   EXPECT_FALSE(pair.ram.memory().AppendTo(chain.writable[0], &pieces));
 }
 
-// "A driver MUST place any device-writable descriptor elements after any device-readable" (2.7.4.2, 2.8.5).
+// Device-writable elements come after device-readable ones (2.7.4.2).
 TEST_P(QueueTest, ReadableAfterWritableBreaksIt) {
   QueuePair pair(GetParam());
   pair.driver->Add({pair.driver->Writable(4), pair.driver->Readable("x")});
