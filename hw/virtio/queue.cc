@@ -30,8 +30,8 @@ Result<std::unique_ptr<VirtQueue>> VirtQueue::Create(const GuestMemory* memory, 
   if (!packed && !IsPowerOfTwo(layout.size)) {
     return Fail(Code::kInvalidArgument, "a split queue of {} entries, not a power of two", layout.size);
   }
-  if (packed) return Fail(Code::kUnimplemented, "packed queues");
-  return CreateSplitQueue(memory, layout, features, kick_fd, call_fd);
+  return packed ? CreatePackedQueue(memory, layout, features, kick_fd, call_fd)
+                : CreateSplitQueue(memory, layout, features, kick_fd, call_fd);
 }
 
 Status ChainBuilder::Add(uint64_t address, uint32_t length, bool writable) {

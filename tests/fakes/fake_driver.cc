@@ -5,7 +5,7 @@
 namespace berth::hw {
 
 std::unique_ptr<FakeDriver> FakeDriver::Create(FakeRam* ram, uint16_t size, uint64_t features) {
-  CHECK((features & kVirtioRingPacked) == 0);
+  if (features & kVirtioRingPacked) return std::make_unique<FakePackedDriver>(ram, size, features);
   return std::make_unique<FakeSplitDriver>(ram, size, features);
 }
 

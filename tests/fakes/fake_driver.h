@@ -93,4 +93,35 @@ class FakeSplitDriver final : public FakeDriver {
   uint16_t available_index_ = 0, kicked_index_ = 0, used_index_ = 0;
 };
 
+// The same for packed rings.
+class FakePackedDriver final : public FakeDriver {
+ public:
+  FakePackedDriver(FakeRam* ram, uint16_t size, uint64_t features);
+  using FakeDriver::Add;
+  uint16_t Add(std::span<const FakeBuffer> buffers, bool indirect = false) override;
+  void AddTable(uint64_t address, uint32_t size_bytes) override;
+  std::optional<Used> TakeUsed() override;
+  bool KickWanted() override;
+  void EnableInterrupts() override;
+  void DisableInterrupts() override;
+
+  // Writes a descriptor as it stands; `flags` include the available and used bits.
+  void SetDescriptor(uint16_t index, uint64_t address, uint32_t length, uint16_t id, uint16_t flags);
+  // The available and used bits that make the next free descriptor available.
+  uint16_t AvailableBits() const;
+
+ private:
+  struct Position {
+    uint16_t index = 0;
+    bool wrap = true;
+  };
+  void Advance(Position* position, uint16_t by) const;
+  uint16_t TakeId(uint16_t entries);
+
+  std::deque<uint16_t> free_ids_;
+  std::vector<uint16_t> entries_;  // Ring entries of the chain with this id.
+  Position next_, used_;
+  uint16_t unkicked_ = 0;  // Entries made available since the last KickWanted.
+};
+
 }  // namespace berth::hw

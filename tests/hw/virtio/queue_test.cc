@@ -279,9 +279,13 @@ std::string Name(const testing::TestParamInfo<uint64_t>& info) {
          (info.param & kVirtioRingEventIdx ? "EventIndex" : "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Rings, QueueTest, testing::Values(0, kVirtioRingEventIdx), Name);
-INSTANTIATE_TEST_SUITE_P(Rings, InterruptFlagTest, testing::Values(0), Name);
-INSTANTIATE_TEST_SUITE_P(Rings, EventIndexTest, testing::Values(kVirtioRingEventIdx), Name);
+INSTANTIATE_TEST_SUITE_P(Rings, QueueTest,
+                         testing::Values(0, kVirtioRingEventIdx, kVirtioRingPacked,
+                                         kVirtioRingPacked | kVirtioRingEventIdx),
+                         Name);
+INSTANTIATE_TEST_SUITE_P(Rings, InterruptFlagTest, testing::Values(0, kVirtioRingPacked), Name);
+INSTANTIATE_TEST_SUITE_P(Rings, EventIndexTest,
+                         testing::Values(kVirtioRingEventIdx, kVirtioRingPacked | kVirtioRingEventIdx), Name);
 
 }  // namespace
 }  // namespace berth::hw
