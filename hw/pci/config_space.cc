@@ -55,6 +55,12 @@ void ConfigSpace::Write(uint16_t offset, unsigned size, uint32_t value) {
   }
 }
 
+void ConfigSpace::ClearWritable() {
+  for (unsigned i = 0; i < kSize; ++i) {
+    bytes_[i] &= static_cast<uint8_t>(~(writable_[i] | write_one_to_clear_[i]));
+  }
+}
+
 uint16_t ConfigSpace::AddCapability(uint8_t id, std::span<const uint8_t> body) {
   const uint16_t offset = next_capability_;
   CHECK(offset + 2 + body.size() <= kCapabilitiesEnd);

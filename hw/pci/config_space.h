@@ -52,6 +52,9 @@ class ConfigSpace {
     StoreLe<T>(&write_one_to_clear_[offset], mask);
   }
 
+  // Clears every bit that the guest can change: the state after a reset, where that is 0.
+  void ClearWritable();
+
   // Appends a capability to the chain at 0x34 and returns its offset; `body` follows the two bytes of id and
   // link. Capabilities are laid out upwards from 0x40, dword-aligned. The space below 0x100 holds what our
   // devices have: running out of it is a bug.

@@ -22,6 +22,8 @@ class Msix {
  public:
   static constexpr unsigned kMaxVectors = 2048;
   static constexpr unsigned kEntrySize = 16;
+  // The bits of the message control register that the guest writes: enable and function mask.
+  static constexpr uint16_t kControlWritable = 0xc000;
 
   // Told, in the calling vCPU's thread, when the guest changes what an assigned device must know: a vector's
   // signals reach the guest from now on (its route is in place already), or no longer. In the order of the
