@@ -1,0 +1,13 @@
+#include "host/roots.h"
+
+namespace berth::host {
+
+HostRoots HostRoots::At(const std::string& directory) {
+  return {.sys = directory + "/sys",
+          .proc = directory + "/proc",
+          .dev = directory + "/dev",
+          .cgroup = directory + "/sys/fs/cgroup",
+          .pci_ids = directory + "/usr/share/misc/pci.ids"};
+}
+
+}  // namespace berth::host

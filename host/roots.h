@@ -1,0 +1,22 @@
+// Where the host's kernel shows itself. The only place in Berth that names /sys, /proc, /dev and the cgroup
+// mount: everything that reads or changes a host takes a HostRoots, so a test gives it a directory.
+#pragma once
+
+#include <string>
+
+namespace berth::host {
+
+struct HostRoots {
+  std::string sys = "/sys";
+  std::string proc = "/proc";
+  std::string dev = "/dev";
+  // The cgroup v2 hierarchy.
+  std::string cgroup = "/sys/fs/cgroup";
+  // The names of PCI vendors, devices and classes; functions stay nameless if it is not there.
+  std::string pci_ids = "/usr/share/misc/pci.ids";
+
+  // `directory`/sys, `directory`/proc and so on.
+  static HostRoots At(const std::string& directory);
+};
+
+}  // namespace berth::host
