@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <condition_variable>
+#include <utility>
 
 namespace berth {
 namespace {
@@ -77,13 +78,39 @@ void EventLoop::Call(const std::function<void()>& work) {
   while (!wait.done) lock.Wait(wait.condition);
 }
 
+void EventLoop::Deferred::Schedule() {
+  if (std::exchange(scheduled_, true)) return;
+  loop_->deferred_.push_back(this);
+}
+
+void EventLoop::Deferred::Cancel() {
+  if (std::exchange(scheduled_, false)) {
+    std::replace(loop_->deferred_.begin(), loop_->deferred_.end(), this, static_cast<Deferred*>(nullptr));
+  }
+}
+
+void EventLoop::RunDeferred() {
+  // What runs may schedule more, or cancel what is yet to run.
+  for (size_t i = 0; i < deferred_.size(); ++i) {
+    Deferred* const work = deferred_[i];
+    if (work == nullptr) continue;
+    deferred_[i] = nullptr;
+    work->scheduled_ = false;
+    work->run_();
+  }
+  deferred_.clear();
+}
+
 void EventLoop::RunPosted() {
   std::vector<std::function<void()>> work;
   {
     MutexLock lock(mutex_);
     work.swap(posted_);
   }
-  for (auto& item : work) item();
+  for (auto& item : work) {
+    item();
+    RunDeferred();
+  }
 }
 
 int EventLoop::RunTimers() {
@@ -97,6 +124,7 @@ int EventLoop::RunTimers() {
     auto callback = std::move(first->second);
     timers_.erase(first);
     callback();
+    RunDeferred();
   }
   return -1;
 }
@@ -104,6 +132,7 @@ int EventLoop::RunTimers() {
 void EventLoop::Run() {
   thread_ = std::this_thread::get_id();
   std::array<epoll_event, kMaxEventsAtOnce> events;
+  RunDeferred();
   while (!stopping_) {
     const int timeout_ms = RunTimers();
     if (stopping_) break;
@@ -114,6 +143,7 @@ void EventLoop::Run() {
       if (found == watchers_.end()) continue;
       const std::shared_ptr<Watcher> watcher = found->second;
       watcher->callback(events[i].events);
+      RunDeferred();
     }
   }
   RunPosted();  // Nobody waits in Call for a loop that has ended.

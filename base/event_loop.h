@@ -48,6 +48,24 @@ class EventLoop {
   // loop. The loop must never wait for the caller.
   void Call(const std::function<void()>& work);
 
+  // Work for the end of the callback that is running: what can be done once for many, as one interrupt for a
+  // batch of completions. Loop thread, or before Run. The loop outlives it.
+  class Deferred {
+   public:
+    Deferred(EventLoop* loop, std::function<void()> run) : loop_(loop), run_(std::move(run)) {}
+    Deferred(const Deferred&) = delete;
+    ~Deferred() { Cancel(); }
+    // Runs once when the callback ends, however often it is called until then. Allocates nothing.
+    void Schedule();
+    void Cancel();
+
+   private:
+    friend class EventLoop;
+    EventLoop* const loop_;
+    const std::function<void()> run_;
+    bool scheduled_ = false;
+  };
+
   // Serves until Stop, which any thread may call. Run may be called again afterwards.
   void Run();
   void Stop();
@@ -56,6 +74,7 @@ class EventLoop {
  private:
   EventLoop(UniqueFd epoll, UniqueFd wakeup) : epoll_(std::move(epoll)), wakeup_(std::move(wakeup)) {}
   void RunPosted();
+  void RunDeferred();
   int RunTimers();  // Milliseconds until the next one, or -1.
 
   struct Watcher {
@@ -69,6 +88,7 @@ class EventLoop {
   std::unordered_map<int, std::shared_ptr<Watcher>> watchers_;
   std::map<std::pair<Clock::time_point, TimerId>, std::function<void()>> timers_;
   TimerId next_timer_ = 1;
+  std::vector<Deferred*> deferred_;  // Null where one was cancelled.
 
   Mutex mutex_;
   std::vector<std::function<void()>> posted_ GUARDED_BY(mutex_);

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/counter.h"
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "hw/memory/guest_memory.h"
@@ -77,6 +78,9 @@ class VirtioDevice {
   // Back to the state before Activate: when it returns, no queue and no guest memory is touched any more, by
   // this process or by the kernel. Also called when the device was never activated.
   virtual void Reset() = 0;
+
+  // What the device counts, for as long as it lives. The list and the values: any thread.
+  virtual std::vector<NamedCounter> counters() const { return {}; }
 };
 
 }  // namespace berth::hw

@@ -21,6 +21,12 @@ uint64_t Sum(const std::vector<GuestBuffer>& buffers) {
 uint64_t DescriptorChain::readable_bytes() const { return Sum(readable); }
 uint64_t DescriptorChain::writable_bytes() const { return Sum(writable); }
 
+Result<bool> VirtQueue::PopInto(DescriptorChain* chain) {
+  std::optional<DescriptorChain> popped = TRY(Pop());
+  if (popped) *chain = *std::move(popped);
+  return popped.has_value();
+}
+
 Result<std::unique_ptr<VirtQueue>> VirtQueue::Create(const GuestMemory* memory, const QueueLayout& layout,
                                                      uint64_t features, int kick_fd, int call_fd) {
   if (layout.size == 0 || layout.size > kMaxQueueSize) {

@@ -30,15 +30,21 @@ class SplitQueue final : public VirtQueue {
         used_(used) {}
 
   Result<std::optional<DescriptorChain>> Pop() override {
-    if (broken_) return Fail(Code::kFailedPrecondition, "the queue is broken until its reset");
-    Result<std::optional<DescriptorChain>> chain = Take();
-    if (!chain) {
-      broken_ = true;
-      trace::virtqueue_broken(kick_fd(), chain.error().message());
-    } else if (chain->has_value()) {
-      trace::virtqueue_pop(kick_fd(), (*chain)->id, (*chain)->readable.size(), (*chain)->writable.size());
-    }
+    DescriptorChain chain;
+    if (!TRY(PopInto(&chain))) return std::nullopt;
     return chain;
+  }
+
+  Result<bool> PopInto(DescriptorChain* chain) override {
+    if (broken_) return Fail(Code::kFailedPrecondition, "the queue is broken until its reset");
+    Result<bool> taken = Take(chain);
+    if (!taken) {
+      broken_ = true;
+      trace::virtqueue_broken(kick_fd(), taken.error().message());
+    } else if (*taken) {
+      trace::virtqueue_pop(kick_fd(), chain->id, chain->readable.size(), chain->writable.size());
+    }
+    return taken;
   }
 
   void Push(const DescriptorChain& chain, uint32_t written) override {
@@ -88,10 +94,10 @@ class SplitQueue final : public VirtQueue {
   uint16_t available_index() const override { return next_; }
 
  private:
-  Result<std::optional<DescriptorChain>> Take() {
+  Result<bool> Take(DescriptorChain* chain) {
     const uint16_t index = LoadShared(available_ + kIndexOffset, std::memory_order_acquire);
     const auto ready = static_cast<uint16_t>(index - next_);
-    if (ready == 0) return std::nullopt;
+    if (ready == 0) return false;
     if (ready > size_) {
       return Fail(Code::kInvalidArgument, "the available index went from {} to {} with {} entries", next_,
                   index, size_);
@@ -101,13 +107,14 @@ class SplitQueue final : public VirtQueue {
       return Fail(Code::kInvalidArgument, "more than {} chains at once", size_);
     }
     const uint16_t head = LoadShared(available_ + kEntriesOffset + (next_ % size_) * 2u);
-    DescriptorChain chain;
-    TRY(Collect(head, &chain));
-    chain.id = head;
+    chain->readable.clear();
+    chain->writable.clear();
+    TRY(Collect(head, chain));
+    chain->id = head;
     ++next_;
     ++in_flight_;
     if (kicks_ && event_index_) StoreAvailableEvent();
-    return chain;
+    return true;
   }
 
   // Follows a chain through the table, and through the indirect table it may end in (2.7.5.3).

@@ -67,6 +67,43 @@ TEST(EventLoop, TimersRunInOrderOfTheirTimeAndCanBeCancelled) {
   EXPECT_THAT(order, testing::ElementsAre(1, 2));
 }
 
+TEST(EventLoop, DeferredWorkRunsOnceAtTheEndOfTheCallback) {
+  auto loop = *EventLoop::Create();
+  std::vector<std::string> order;
+  EventLoop::Deferred deferred(loop.get(), [&] { order.push_back("deferred"); });
+  EventLoop::Deferred never(loop.get(), [&] { order.push_back("never"); });
+  loop->Post([&] {
+    deferred.Schedule();
+    never.Schedule();
+    deferred.Schedule();
+    never.Cancel();
+    order.push_back("first");
+  });
+  loop->Post([&] {
+    order.push_back("second");
+    loop->Stop();
+  });
+  loop->Run();
+  EXPECT_THAT(order, testing::ElementsAre("first", "deferred", "second"));
+}
+
+TEST(EventLoop, DeferredWorkMayScheduleItselfAgainOrBeDestroyed) {
+  auto loop = *EventLoop::Create();
+  int runs = 0;
+  std::unique_ptr<EventLoop::Deferred> other;
+  std::unique_ptr<EventLoop::Deferred> again;
+  again = std::make_unique<EventLoop::Deferred>(loop.get(), [&] {
+    other.reset();
+    if (++runs < 3) again->Schedule();
+    if (runs == 3) loop->Stop();
+  });
+  other = std::make_unique<EventLoop::Deferred>(loop.get(), [&] { runs = 100; });
+  again->Schedule();
+  other->Schedule();
+  loop->Run();
+  EXPECT_EQ(runs, 3);
+}
+
 TEST(EventLoop, WatchingADescriptorThatIsNotThereFails) {
   auto loop = *EventLoop::Create();
   EXPECT_FALSE(loop->Watch(-1, EPOLLIN, [](uint32_t) {}));

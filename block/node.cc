@@ -1,0 +1,15 @@
+#include "block/node.h"
+
+#include <cerrno>
+
+#include "base/bytes.h"
+
+namespace berth::block {
+
+int CheckRequest(const Request& request, uint64_t size_bytes, bool read_only) {
+  if (request.op == Op::kFlush) return 0;
+  if (read_only && request.op != Op::kRead) return EROFS;
+  return Range{0, size_bytes}.Contains(request.offset, request.length) ? 0 : EINVAL;
+}
+
+}  // namespace berth::block
