@@ -20,15 +20,16 @@ std::vector<const FlatRange*> Missing(const FlatView& from, const FlatView& to) 
 Status Tell(MemoryListener* listener, const FlatRange& range) {
   const Status added = listener->Added(range);
   if (added || range.kind == Region::Kind::kRam) return added;
-  LOG_WARNING("cannot map device memory at {:#x} ({} bytes): {}", range.start, range.size,
-              added.error().message());
+  // A guest can place its BARs where nothing can map them as often as it likes.
+  LOG_WARNING_LIMITED("cannot map device memory at {:#x} ({} bytes): {}", range.start, range.size,
+                      added.error().message());
   return Ok();
 }
 
 void Tell(IoEventListener* listener, const FlatIoEvent& event) {
   // The handler answers a doorbell that could not be registered, only slower.
   if (const Status added = listener->Added(event); !added) {
-    LOG_WARNING("no fast path for the doorbell at {:#x}: {}", event.address, added.error().message());
+    LOG_WARNING_LIMITED("no fast path for the doorbell at {:#x}: {}", event.address, added.error().message());
   }
 }
 
@@ -142,7 +143,7 @@ unsigned Piece(const FlatRange* range, uint64_t address, unsigned size) {
 
 uint64_t ReadPiece(const FlatRange& range, uint64_t address, unsigned size) {
   const uint64_t offset = address - range.start;
-  if (range.kind == Region::Kind::kIo) return range.handler->Read(range.offset_in_region + offset, size);
+  if (range.handler != nullptr) return range.handler->Read(range.offset_in_region + offset, size);
   const volatile uint8_t* from = range.mapping.address + offset;
   // A device's memory wants the guest's own access width.
   if (IsAligned(reinterpret_cast<uintptr_t>(from), size)) {
@@ -164,8 +165,9 @@ uint64_t ReadPiece(const FlatRange& range, uint64_t address, unsigned size) {
 
 void WritePiece(const FlatRange& range, uint64_t address, unsigned size, uint64_t value) {
   const uint64_t offset = address - range.start;
-  if (range.kind == Region::Kind::kIo)
+  if (range.handler != nullptr) {
     return range.handler->Write(range.offset_in_region + offset, size, value);
+  }
   if (!range.writable) return;
   volatile uint8_t* to = range.mapping.address + offset;
   if (IsAligned(reinterpret_cast<uintptr_t>(to), size)) {

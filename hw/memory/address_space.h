@@ -91,7 +91,8 @@ class ViewReader {
   // The current view; valid until the next call.
   const FlatView& view();
   // `size` is 1 to 8. Splits what crosses a range; unclaimed bytes read as ones and are counted. Device
-  // memory and RAM that trapped (a BAR not mapped into KVM) are accessed through the mapping.
+  // memory that trapped (a BAR not mapped into KVM) goes to its handler, and without one, as RAM does,
+  // through the mapping.
   uint64_t Read(uint64_t address, unsigned size);
   void Write(uint64_t address, unsigned size, uint64_t value);
 

@@ -15,8 +15,8 @@ struct FlatRange {
   uint64_t size = 0;
   Region::Kind kind = Region::Kind::kIo;
   bool writable = true;
-  IoHandler* handler = nullptr;   // kIo
-  uint64_t offset_in_region = 0;  // kIo: what the handler is told for an access at `start`.
+  IoHandler* handler = nullptr;   // kIo; kDeviceMemory, for accesses that trap, or nullptr.
+  uint64_t offset_in_region = 0;  // What the handler is told for an access at `start`.
   HostMapping mapping;            // kRam, kDeviceMemory: exactly these `size` bytes.
 
   Range range() const { return {start, size}; }

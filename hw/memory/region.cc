@@ -10,8 +10,13 @@ Region Region::Container(std::string name, uint64_t size) {
   return Region(Kind::kContainer, std::move(name), size);
 }
 
-Region::Region(Kind kind, std::string name, HostMapping mapping, bool writable)
-    : kind_(kind), name_(std::move(name)), size_(mapping.size), writable_(writable), mapping_(mapping) {}
+Region::Region(Kind kind, std::string name, HostMapping mapping, bool writable, IoHandler* handler)
+    : kind_(kind),
+      name_(std::move(name)),
+      size_(mapping.size),
+      writable_(writable),
+      handler_(handler),
+      mapping_(mapping) {}
 
 Region::Region(std::string name, uint64_t size, IoHandler* handler)
     : kind_(Kind::kIo), name_(std::move(name)), size_(size), handler_(handler) {}
@@ -24,11 +29,11 @@ Region::Region(std::string name, Region* target, uint64_t offset, uint64_t size)
       alias_offset_(offset) {}
 
 Region Region::Ram(std::string name, HostMapping mapping, bool writable) {
-  return Region(Kind::kRam, std::move(name), mapping, writable);
+  return Region(Kind::kRam, std::move(name), mapping, writable, nullptr);
 }
 
-Region Region::DeviceMemory(std::string name, HostMapping mapping) {
-  return Region(Kind::kDeviceMemory, std::move(name), mapping, true);
+Region Region::DeviceMemory(std::string name, HostMapping mapping, IoHandler* trapped) {
+  return Region(Kind::kDeviceMemory, std::move(name), mapping, true, trapped);
 }
 
 Region Region::Io(std::string name, uint64_t size, IoHandler* handler) {

@@ -56,8 +56,9 @@ class Region {
   // Guest RAM (also ROM, when not writable): a mapping of it that fails is fatal.
   static Region Ram(std::string name, HostMapping mapping, bool writable = true);
   // A device's memory mapped straight into the guest. A listener that cannot map it says so, and the guest
-  // runs on.
-  static Region DeviceMemory(std::string name, HostMapping mapping);
+  // runs on. Accesses that trap all the same go to `trapped`, if there is one, and not through the mapping:
+  // touching a mapping that the device has withdrawn would kill the process.
+  static Region DeviceMemory(std::string name, HostMapping mapping, IoHandler* trapped = nullptr);
   static Region Io(std::string name, uint64_t size, IoHandler* handler);
   // Shows [offset, offset + size) of `target` (borrowed; it need not be in the tree itself).
   static Region Alias(std::string name, Region* target, uint64_t offset, uint64_t size);
@@ -90,7 +91,7 @@ class Region {
 
  private:
   Region(Kind kind, std::string name, uint64_t size) : kind_(kind), name_(std::move(name)), size_(size) {}
-  Region(Kind kind, std::string name, HostMapping mapping, bool writable);
+  Region(Kind kind, std::string name, HostMapping mapping, bool writable, IoHandler* handler);
   Region(std::string name, uint64_t size, IoHandler* handler);
   Region(std::string name, Region* target, uint64_t offset, uint64_t size);
 

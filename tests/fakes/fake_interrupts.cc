@@ -1,29 +1,22 @@
 #include "tests/fakes/fake_interrupts.h"
 
 namespace berth::hw {
-namespace {
-
-class FakeIntxLine final : public IntxLine {
- public:
-  FakeIntxLine(UniqueFd trigger, UniqueFd resample)
-      : trigger_(std::move(trigger)), resample_(std::move(resample)) {}
-  int trigger_eventfd() const override { return trigger_.get(); }
-  int resample_eventfd() const override { return resample_.get(); }
-  Status Enable() override { return Ok(); }
-  void Disable() override {}
-
- private:
-  const UniqueFd trigger_, resample_;
-};
-
-}  // namespace
-
 FakeMsiVector::~FakeMsiVector() { owner_->vectors_[number_] = nullptr; }
 
 Status FakeMsiVector::Unmask(const MsiMessage& message) {
   TRY(owner_->Count("unmask"));
   message_ = message;
   masked_ = false;
+  return Ok();
+}
+
+FakeIntxLine::~FakeIntxLine() {
+  if (owner_->line_ == this) owner_->line_ = nullptr;
+}
+
+Status FakeIntxLine::Enable() {
+  TRY(owner_->Count("line"));
+  enabled_ = true;
   return Ok();
 }
 
@@ -42,9 +35,11 @@ Result<std::unique_ptr<MsiVector>> FakeInterrupts::CreateMsiVector() {
   return vector;
 }
 
-Result<std::unique_ptr<IntxLine>> FakeInterrupts::CreateIntxLine(uint32_t) {
+Result<std::unique_ptr<IntxLine>> FakeInterrupts::CreateIntxLine(uint32_t gsi) {
   TRY(Count("line"));
-  return std::make_unique<FakeIntxLine>(TRY(CreateEventFd()), TRY(CreateEventFd()));
+  auto line = std::make_unique<FakeIntxLine>(this, gsi, TRY(CreateEventFd()), TRY(CreateEventFd()));
+  line_ = line.get();
+  return line;
 }
 
 Status FakeInterrupts::UnmaskAll(std::span<MsiVector* const> vectors, std::span<const MsiMessage> messages) {

@@ -48,6 +48,31 @@ class FakeMsiVector final : public MsiVector {
   std::atomic<bool> masked_{true};
 };
 
+// A pin: tests see what a guest would, and acknowledge as it would.
+class FakeIntxLine final : public IntxLine {
+ public:
+  FakeIntxLine(FakeInterrupts* owner, uint32_t gsi, UniqueFd trigger, UniqueFd resample)
+      : owner_(owner), gsi_(gsi), trigger_(std::move(trigger)), resample_(std::move(resample)) {}
+  ~FakeIntxLine() override;
+  int trigger_eventfd() const override { return trigger_.get(); }
+  int resample_eventfd() const override { return resample_.get(); }
+  Status Enable() override;
+  void Disable() override { enabled_ = false; }
+
+  uint32_t gsi() const { return gsi_; }
+  bool enabled() const { return enabled_; }
+  // Signals that reached the guest since the last call; 0 while disabled.
+  uint64_t TakeInterrupts() { return enabled_ ? DrainEventFd(trigger_.get()) : 0; }
+  // The end of the interrupt.
+  void Acknowledge() { SignalEventFd(resample_.get()); }
+
+ private:
+  FakeInterrupts* const owner_;
+  const uint32_t gsi_;
+  const UniqueFd trigger_, resample_;
+  std::atomic<bool> enabled_{false};
+};
+
 // Misbehaves on request: `fail_call` is the number of calls from now until one fails (1: the next), 0 for
 // never.
 class FakeInterrupts final : public InterruptController {
@@ -59,6 +84,8 @@ class FakeInterrupts final : public InterruptController {
 
   // The n-th vector that was created, or nullptr once it is gone.
   FakeMsiVector* vector(unsigned number) { return number < vectors_.size() ? vectors_[number] : nullptr; }
+  // The line created last, or nullptr once it is gone.
+  FakeIntxLine* line() { return line_; }
 
   std::atomic<int> fail_call{0};
   std::map<uint32_t, bool> levels;
@@ -66,8 +93,10 @@ class FakeInterrupts final : public InterruptController {
 
  private:
   friend class FakeMsiVector;
+  friend class FakeIntxLine;
   Status Count(const char* what);
   std::vector<FakeMsiVector*> vectors_;
+  FakeIntxLine* line_ = nullptr;
 };
 
 }  // namespace berth::hw
