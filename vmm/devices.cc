@@ -2,7 +2,11 @@
 
 #include <algorithm>
 
+#include "block/file.h"
 #include "hw/pci/root_port.h"
+#include "hw/virtio/block.h"
+#include "hw/virtio/pci_transport.h"
+#include "hw/virtio/rng.h"
 
 namespace berth::vmm {
 
@@ -37,7 +41,7 @@ Result<std::vector<v1::DeviceState>> DeviceBuilder::Build(const v1::MachineConfi
       place = 0;
       TRY(root.Add(devfn, std::move(port)));
     }
-    auto function = TRY(Context(Create(config, device), "device " + device.id()));
+    auto function = TRY(Context(Create(device), "device " + device.id()));
     TRY(Context(bus->Add(place, std::move(function)), "device " + device.id()));
     v1::DeviceState state;
     state.set_id(device.id());
@@ -48,11 +52,38 @@ Result<std::vector<v1::DeviceState>> DeviceBuilder::Build(const v1::MachineConfi
   return states;
 }
 
-DeviceBuilder::Function DeviceBuilder::Create(const v1::MachineConfig&, const v1::DeviceConfig& device) {
+DeviceBuilder::Function DeviceBuilder::Create(const v1::DeviceConfig& device) {
   switch (device.kind_case()) {
+    case v1::DeviceConfig::kBlock:
+      return Virtio(device, TRY(Block(device)));
+    case v1::DeviceConfig::kRng:
+      return Virtio(device, CreateVirtioRng());
     default:
-      return Fail(Code::kUnimplemented, "this kind of device is not known");
+      return Fail(Code::kUnimplemented, "this berth-vmm does not know its kind");
   }
+}
+
+DeviceBuilder::Function DeviceBuilder::Virtio(const v1::DeviceConfig& config,
+                                              std::unique_ptr<VirtioDevice> device) {
+  return CreateVirtioPciFunction(config.id(), std::move(device), context_.memory, context_.io_loop,
+                                 context_.interrupts);
+}
+
+Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfig& device) {
+  const v1::BlockDevice& config = device.block();
+  UniqueFd image = TRY(fds_->Take(config.image_fd()));
+  std::shared_ptr<block::BlockNode> node =
+      TRY(block::CreateFileNode(context_.io_engine, std::move(image), {.read_only = config.read_only()}));
+  const uint32_t queues = config.queues() != 0 ? config.queues() : context_.vcpus;
+  return CreateVirtioBlock({.name = device.id(),
+                            .serial = config.serial(),
+                            .queues = static_cast<uint16_t>(std::min<uint32_t>(queues, kMaxBlockQueues)),
+                            .read_only = config.read_only(),
+                            .discard = config.discard(),
+                            .write_through = config.write_through(),
+                            .logical_block_size_bytes = config.logical_block_size_bytes(),
+                            .physical_block_size_bytes = config.physical_block_size_bytes()},
+                           std::move(node));
 }
 
 kvm::CpuTopology Topology(const v1::CpuConfig& cpus) {

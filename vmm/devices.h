@@ -7,9 +7,11 @@
 
 #include "base/event_loop.h"
 #include "berth/vmm/v1/control.pb.h"
+#include "block/engine.h"
 #include "hw/acpi/tables.h"
 #include "hw/memory/guest_memory.h"
 #include "hw/pci/bus.h"
+#include "hw/virtio/device.h"
 #include "kvm/cpuid.h"
 #include "kvm/system.h"
 #include "kvm/vm.h"
@@ -22,7 +24,8 @@ namespace berth::vmm {
 // What devices are made with; all of it outlives them.
 struct DeviceContext {
   const hw::GuestMemory* memory = nullptr;
-  EventLoop* io_loop = nullptr;
+  EventLoop* io_loop = nullptr;  // No thread runs it yet.
+  block::IoEngine* io_engine = nullptr;
   EventLoop* control_loop = nullptr;
   hw::InterruptController* interrupts = nullptr;
   kvm::Vm* vm = nullptr;
@@ -42,7 +45,9 @@ class DeviceBuilder {
 
  private:
   using Function = Result<std::unique_ptr<hw::PciFunction>>;
-  Function Create(const v1::MachineConfig& config, const v1::DeviceConfig& device);
+  Function Create(const v1::DeviceConfig& device);
+  Function Virtio(const v1::DeviceConfig& config, std::unique_ptr<hw::VirtioDevice> device);
+  Result<std::unique_ptr<hw::VirtioDevice>> Block(const v1::DeviceConfig& device);
 
   const DeviceContext context_;
   Descriptors* const fds_;

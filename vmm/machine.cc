@@ -25,6 +25,7 @@ Result<std::unique_ptr<Machine>> Machine::Build(const v1::MachineConfig& config,
   TRY(machine->CreateChipset(fds));        // console, serial port, clock, power, pvpanic
   TRY(machine->CreatePci());               // host bridge: ECAM and configuration ports
   TRY(machine->CreateDevices(fds));        // virtio and assigned devices; BARs laid out
+  machine->StartIoThread();                // which uses the devices from here on
   TRY(machine->LoadFirmwareTables());      // ACPI
   TRY(machine->OpenBootFiles(fds));
   TRY(machine->LoadKernel());   // kernel, initrd, command line
@@ -54,13 +55,6 @@ Status Machine::CreateVm(UniqueFd kvm) {
   TRY(memory_space_.AddListener(memory_doorbells_.get()));
   TRY(port_space_.AddListener(port_doorbells_.get()));
 
-  io_loop_ = TRY(EventLoop::Create());
-  io_thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), "io0");
-    io_tid_ = ::gettid();
-    io_loop_->Run();
-  });
-  io_loop_->Call([] {});
   return Ok();
 }
 
@@ -165,18 +159,19 @@ Status Machine::CreatePci() {
 }
 
 Status Machine::CreateDevices(Descriptors& fds) {
-  DeviceBuilder builder(
-      {.memory = memory_.get(),
-       .io_loop = io_loop_.get(),
-       .control_loop = control_,
-       .interrupts = interrupts_.get(),
-       .vm = vm_.get(),
-       .memory_space = &memory_space_,
-       .vcpus = static_cast<uint32_t>(config_.cpus().sockets() * config_.cpus().cores_per_socket() *
-                                      config_.cpus().threads_per_core()),
-       .console = console_.get(),
-       .events = events_},
-      &fds);
+  io_loop_ = TRY(EventLoop::Create());
+  io_engine_ = TRY(block::CreateIoEngine(io_loop_.get()));
+  DeviceBuilder builder({.memory = memory_.get(),
+                         .io_loop = io_loop_.get(),
+                         .io_engine = io_engine_.get(),
+                         .control_loop = control_,
+                         .interrupts = interrupts_.get(),
+                         .vm = vm_.get(),
+                         .memory_space = &memory_space_,
+                         .vcpus = Topology(config_.cpus()).vcpus(),
+                         .console = console_.get(),
+                         .events = events_},
+                        &fds);
   device_states_ = TRY(builder.Build(config_, pci_->root()));
 
   const std::vector<FunctionNeeds> needs = NeedsOf(pci_->root());
@@ -187,6 +182,15 @@ Status Machine::CreateDevices(Descriptors& fds) {
     ApplyLayout(pci_->root(), layout_);
     return Ok();
   });
+}
+
+void Machine::StartIoThread() {
+  io_thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "io0");
+    io_tid_ = ::gettid();
+    io_loop_->Run();
+  });
+  while (io_tid_ == 0) std::this_thread::yield();
 }
 
 Status Machine::LoadFirmwareTables() {

@@ -8,6 +8,7 @@
 
 #include "base/event_loop.h"
 #include "berth/vmm/v1/control.pb.h"
+#include "block/engine.h"
 #include "hw/boot/byte_source.h"
 #include "hw/boot/loader.h"
 #include "hw/chipset/power.h"
@@ -62,6 +63,7 @@ class Machine {
   Status CreateChipset(Descriptors& fds);
   Status CreatePci();
   Status CreateDevices(Descriptors& fds);
+  void StartIoThread();
   Status LoadFirmwareTables();
   Status OpenBootFiles(Descriptors& fds);
   Status LoadKernel();
@@ -95,6 +97,7 @@ class Machine {
   std::unique_ptr<hw::GuestMemory> memory_;
 
   std::unique_ptr<EventLoop> io_loop_;
+  std::unique_ptr<block::IoEngine> io_engine_;
   std::thread io_thread_;
   std::atomic<pid_t> io_tid_{0};
 

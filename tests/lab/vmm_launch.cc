@@ -190,6 +190,7 @@ class Launcher {
     (void)Ask(quit, {});
     int status = 0;
     ::waitpid(pid_, &status, 0);
+    if (WIFSIGNALED(status)) return Fail(Code::kInternal, "the VMM was killed by signal {}", WTERMSIG(status));
     return result;
   }
 
