@@ -7,7 +7,7 @@
 namespace berth::hw {
 namespace {
 
-// No chain is longer than 2^32 bytes in total (2.7.5.1).
+// No chain is longer than 2^32 bytes in total (2.7.5.2).
 constexpr uint64_t kMaxChainBytes = uint64_t{1} << 32;
 
 uint64_t Sum(const std::vector<GuestBuffer>& buffers) {
