@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "base/mutex.h"
+#include "hw/virtio/chain.h"
 #include "hw/virtio/discard.h"
 #include "hw/virtio/queue_service.h"
 #include "hw/virtio/trace.h"
@@ -90,13 +91,19 @@ class Balloon final : public VirtioBalloon {
   BalloonState state() const override {
     return {.target_bytes = target_pages_ * PageDiscarder::kPageSize,
             .actual_bytes = actual_pages_ * PageDiscarder::kPageSize,
-            .discarded_bytes = pages_.discarded_bytes()};
+            .discarded_bytes = pages_.discarded_bytes().value()};
   }
 
   void SetPinned(bool pinned) override {
     MutexLock lock(mutex_);
     pages_.SetPinned(pinned);
     if (pinned) Ask(0);
+  }
+
+  std::vector<NamedCounter> counters() const override {
+    return {{"inflated_pages", &inflated_},
+            {"reports", &reports_},
+            {"discarded_bytes", &pages_.discarded_bytes()}};
   }
 
   void RequestStatistics() override {
@@ -123,17 +130,10 @@ class Balloon final : public VirtioBalloon {
     return Ok();
   }
 
-  // The bytes a driver has to say, at most `limit` of them.
+  // What the driver has to say, at most `limit` bytes of it; nothing if it is not in RAM.
   std::vector<uint8_t> Message(const DescriptorChain& chain, size_t limit) const {
-    std::vector<uint8_t> bytes;
-    for (const GuestBuffer& buffer : chain.readable) {
-      const size_t size = std::min<size_t>(buffer.size, limit - bytes.size());
-      bytes.resize(bytes.size() + size);
-      if (!memory_->Read(buffer.address, std::span(bytes).last(size))) {
-        bytes.resize(bytes.size() - size);
-        break;
-      }
-    }
+    std::vector<uint8_t> bytes(std::min<uint64_t>(chain.readable_bytes(), limit));
+    if (!ReadChain(*memory_, chain.readable, 0, bytes)) bytes.clear();
     return bytes;
   }
 
@@ -142,6 +142,7 @@ class Balloon final : public VirtioBalloon {
     std::vector<uint32_t> numbers(message.size() / 4);
     std::memcpy(numbers.data(), message.data(), numbers.size() * 4);
     trace::virtio_balloon_inflate(numbers.size());
+    inflated_.Add(numbers.size());
     for (const Range& range : PageRanges(std::move(numbers)))
       pages_.Discard(*memory_, range.start, range.size);
     queue.Push(chain, 0);
@@ -156,6 +157,7 @@ class Balloon final : public VirtioBalloon {
   // Each buffer of the chain is a run of free pages.
   void Report(VirtQueue& queue, const DescriptorChain& chain) {
     trace::virtio_balloon_report(chain.writable.size(), chain.writable_bytes());
+    reports_.Add();
     for (const GuestBuffer& buffer : chain.writable) pages_.Discard(*memory_, buffer.address, buffer.size);
     queue.Push(chain, 0);
   }
@@ -205,6 +207,7 @@ class Balloon final : public VirtioBalloon {
   std::array<std::unique_ptr<QueueService>, kQueueSizes.size()> services_;
   VirtQueue* statistics_queue_ = nullptr;
   std::optional<DescriptorChain> held_;  // The statistics buffer.
+  Counter inflated_, reports_;
 
   mutable Mutex mutex_;
   BalloonStatistics statistics_ GUARDED_BY(mutex_);

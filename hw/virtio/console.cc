@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "base/mutex.h"
+#include "hw/virtio/chain.h"
 #include "hw/virtio/queue_service.h"
 
 namespace berth::hw {
@@ -15,7 +16,7 @@ constexpr unsigned kReceive = 0, kTransmit = 1;
 // struct virtio_console_config: size of the screen, number of ports, emergency write.
 constexpr uint32_t kConfigSize = 12, kPortsOffset = 4, kEmergencyOffset = 8;
 // What a chain prints beyond this is cut, so that one cannot keep the loop busy.
-constexpr size_t kMaxOutputAChain = 64 * 1024;
+constexpr uint64_t kMaxOutputAChain = 64 * 1024;
 
 class Console final : public VirtioConsole {
  public:
@@ -54,6 +55,10 @@ class Console final : public VirtioConsole {
     input_.clear();
   }
 
+  std::vector<NamedCounter> counters() const override {
+    return {{"printed_bytes", &printed_}, {"typed_bytes", &typed_bytes_}};
+  }
+
   size_t Input(std::span<const uint8_t> bytes) override {
     size_t taken;
     {
@@ -70,15 +75,13 @@ class Console final : public VirtioConsole {
 
   void Print(const DescriptorChain& chain) {
     std::array<uint8_t, 4096> piece;
-    size_t left = kMaxOutputAChain;
-    for (const GuestBuffer& buffer : chain.readable) {
-      for (uint32_t done = 0; done < buffer.size && left != 0;) {
-        const size_t size = std::min({size_t{buffer.size} - done, piece.size(), left});
-        if (!memory_->Read(buffer.address + done, std::span(piece).first(size))) break;
-        output_(std::span(piece).first(size));
-        done += static_cast<uint32_t>(size);
-        left -= size;
-      }
+    const uint64_t size = std::min(chain.readable_bytes(), kMaxOutputAChain);
+    for (uint64_t done = 0; done < size;) {
+      const auto bytes = std::span(piece).first(std::min<uint64_t>(size - done, piece.size()));
+      if (!ReadChain(*memory_, chain.readable, done, bytes)) break;
+      output_(bytes);
+      done += bytes.size();
+      printed_.Add(bytes.size());
     }
     transmit_queue_->Push(chain, 0);
   }
@@ -105,16 +108,14 @@ class Console final : public VirtioConsole {
   }
 
   uint32_t Fill(const DescriptorChain& chain) {
-    uint32_t written = 0;
     MutexLock lock(mutex_);
-    for (const GuestBuffer& buffer : chain.writable) {
-      const size_t size = std::min<size_t>(buffer.size, input_.size());
-      const std::vector<uint8_t> bytes(input_.begin(), input_.begin() + static_cast<ptrdiff_t>(size));
-      if (size == 0 || !memory_->Write(buffer.address, bytes)) break;
-      input_.erase(input_.begin(), input_.begin() + static_cast<ptrdiff_t>(size));
-      written += static_cast<uint32_t>(size);
-    }
-    return written;
+    const size_t size = std::min<uint64_t>(chain.writable_bytes(), input_.size());
+    const auto end = input_.begin() + static_cast<ptrdiff_t>(size);
+    // What finds no memory stays for the next buffer.
+    if (!WriteChain(*memory_, chain.writable, 0, std::vector<uint8_t>(input_.begin(), end))) return 0;
+    input_.erase(input_.begin(), end);
+    typed_bytes_.Add(size);
+    return static_cast<uint32_t>(size);
   }
 
   bool HasInput() {
@@ -137,6 +138,7 @@ class Console final : public VirtioConsole {
   VirtQueue* receive_ = nullptr;
   VirtQueue* transmit_queue_ = nullptr;
   std::unique_ptr<QueueService> transmit_;
+  Counter printed_, typed_bytes_;
 
   Mutex mutex_;
   std::deque<uint8_t> input_ GUARDED_BY(mutex_);

@@ -27,7 +27,7 @@ void PageDiscarder::Discard(const GuestMemory& memory, uint64_t address, uint64_
                           SystemError(errno, "discard guest memory").message());
       continue;
     }
-    discarded_bytes_ += to - from;
+    discarded_bytes_.Add(to - from);
   }
 }
 

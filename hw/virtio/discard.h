@@ -2,11 +2,11 @@
 // written.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/counter.h"
 #include "base/mutex.h"
 #include "hw/memory/guest_memory.h"
 
@@ -18,7 +18,7 @@ class PageDiscarder {
 
   // Discards the whole pages of [address, address + size) that are RAM; the guest named them, so nothing
   // about them has been checked. Does nothing while memory is pinned: a device would go on with the old
-  // pages, and the guest with new ones. Memory in huge pages comes back in whole ones only.
+  // pages, and the guest with new ones. Memory in huge pages comes back in whole ones only. One thread.
   void Discard(const GuestMemory& memory, uint64_t address, uint64_t size) EXCLUDES(mutex_);
 
   // Whether a device has guest memory mapped for DMA. When it returns no discard is under way. Any thread;
@@ -26,12 +26,12 @@ class PageDiscarder {
   void SetPinned(bool pinned) EXCLUDES(mutex_);
   bool pinned() const EXCLUDES(mutex_);
 
-  uint64_t discarded_bytes() const { return discarded_bytes_; }
+  const Counter& discarded_bytes() const { return discarded_bytes_; }
 
  private:
   mutable Mutex mutex_;
   bool pinned_ GUARDED_BY(mutex_) = false;
-  std::atomic<uint64_t> discarded_bytes_{0};
+  Counter discarded_bytes_;
 };
 
 // Sorted, without repetition, neighbours joined: what a list of page numbers covers. Pure.

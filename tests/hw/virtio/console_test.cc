@@ -92,7 +92,7 @@ TEST_P(ConsoleTest, BadAddressesAreGivenBack) {
   fake.driver(kTransmit).Add({{1ull << 40, 10, false}, fake.driver(kTransmit).Readable("after")});
   fake.Kick(kTransmit);
   EXPECT_TRUE(fake.driver(kTransmit).TakeUsed());
-  EXPECT_EQ(printed, "after");
+  EXPECT_EQ(printed, "");
   console->Input(Bytes("x"));
   fake.driver(kReceive).Add({{1ull << 40, 10, true}});
   fake.driver(kReceive).Add({fake.driver(kReceive).Readable("not writable")});
