@@ -40,7 +40,8 @@ function(berth_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
-# berth_fuzzer(NAME SOURCES x_fuzz.cc LINK ...): a libFuzzer target; only built with BERTH_FUZZ.
+# berth_fuzzer(NAME SOURCES x_fuzz.cc LINK ...): a libFuzzer target with BERTH_FUZZ; without, the same code as a test that
+# runs it over a fixed number of pseudo-random inputs, or over the files it is given.
 function(berth_fuzzer name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   if(BERTH_FUZZ)
@@ -48,5 +49,12 @@ function(berth_fuzzer name)
     target_link_libraries(${name} PRIVATE berth_options ${arg_LINK})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  else()
+    add_executable(${name} ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cc)
+    target_link_libraries(${name} PRIVATE berth_options ${arg_LINK})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
+      INTERPROCEDURAL_OPTIMIZATION OFF)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 300)
   endif()
 endfunction()

@@ -57,10 +57,10 @@ class VirtQueue {
 
   // The next available chain, or nothing. An error means that the ring is broken: the device calls NeedsReset
   // and stops.
-  virtual Result<std::optional<DescriptorChain>> Pop() = 0;
+  Result<std::optional<DescriptorChain>> Pop();
   // The same into `chain`, whose memory is used again, so that a busy device allocates nothing; false if
   // there is none.
-  virtual Result<bool> PopInto(DescriptorChain* chain);
+  virtual Result<bool> PopInto(DescriptorChain* chain) = 0;
   // Gives a chain back, `written` bytes of its writable part filled. Chains may come back in any order.
   virtual void Push(const DescriptorChain& chain, uint32_t written) = 0;
   // Interrupts the driver if something was pushed since the last call and the driver wants to know.

@@ -3,10 +3,10 @@
 namespace berth::hw {
 
 Result<std::unique_ptr<QueueService>> QueueService::Start(const VirtioActivation& activation, unsigned index,
-                                                          Serve serve) {
+                                                          Serve serve, unsigned chains_a_turn) {
   VirtQueue* queue = activation.queues[index];
   if (queue == nullptr) return nullptr;
-  std::unique_ptr<QueueService> service(new QueueService(activation, queue, std::move(serve)));
+  std::unique_ptr<QueueService> service(new QueueService(activation, queue, std::move(serve), chains_a_turn));
   TRY(activation.loop->Watch(queue->kick_fd(), EPOLLIN, [raw = service.get()](uint32_t) { raw->Kicked(); }));
   return service;
 }
@@ -16,7 +16,7 @@ QueueService::~QueueService() { loop_.Unwatch(queue_.kick_fd()); }
 void QueueService::Kicked() {
   DrainEventFd(queue_.kick_fd());
   queue_.DisableKicks();
-  for (unsigned served = 0; served < kChainsATurn;) {
+  for (unsigned served = 0; served < chains_a_turn_;) {
     const Result<std::optional<DescriptorChain>> chain = queue_.Pop();
     if (!chain) {
       transport_.NeedsReset(chain.error().message());

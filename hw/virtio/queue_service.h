@@ -20,21 +20,23 @@ class QueueService {
   // Watches the doorbell of queue `index`, or does nothing if the driver did not enable it. What `activation`
   // points to outlives the service.
   static Result<std::unique_ptr<QueueService>> Start(const VirtioActivation& activation, unsigned index,
-                                                     Serve serve);
+                                                     Serve serve, unsigned chains_a_turn = kChainsATurn);
   ~QueueService();
 
  private:
-  QueueService(const VirtioActivation& activation, VirtQueue* queue, Serve serve)
+  QueueService(const VirtioActivation& activation, VirtQueue* queue, Serve serve, unsigned chains_a_turn)
       : loop_(*activation.loop),
         transport_(*activation.transport),
         queue_(*queue),
-        serve_(std::move(serve)) {}
+        serve_(std::move(serve)),
+        chains_a_turn_(chains_a_turn) {}
   void Kicked();
 
   EventLoop& loop_;
   VirtioTransport& transport_;
   VirtQueue& queue_;
   const Serve serve_;
+  const unsigned chains_a_turn_;
 };
 
 }  // namespace berth::hw

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "hw/virtio/chain.h"
 #include "hw/virtio/queue_service.h"
 
 namespace berth::hw {
@@ -29,26 +30,28 @@ class Rng final : public VirtioDevice {
     return Ok();
   }
   void Reset() override { service_.reset(); }
+  std::vector<NamedCounter> counters() const override {
+    return {{"requests", &requests_}, {"bytes", &bytes_}};
+  }
 
  private:
   static constexpr std::array<uint16_t, 1> kQueueSizes = {64};
 
   void Serve(const DescriptorChain& chain) {
     std::array<uint8_t, kMaxBytesAChain> random;
-    size_t written = 0;
-    for (const GuestBuffer& buffer : chain.writable) {
-      const size_t size = std::min<size_t>(buffer.size, random.size() - written);
-      const ssize_t got = size == 0 ? 0 : ::getrandom(random.data(), size, 0);
-      if (got <= 0 || !memory_->Write(buffer.address, {random.data(), static_cast<size_t>(got)})) break;
-      written += static_cast<size_t>(got);
-      if (static_cast<size_t>(got) < buffer.size) break;
-    }
-    queue_->Push(chain, static_cast<uint32_t>(written));
+    const size_t size = std::min<uint64_t>(chain.writable_bytes(), random.size());
+    const ssize_t got = ::getrandom(random.data(), size, 0);
+    const std::span bytes = std::span(random).first(got > 0 ? static_cast<size_t>(got) : 0);
+    const bool written = WriteChain(*memory_, chain.writable, 0, bytes);
+    requests_.Add();
+    bytes_.Add(written ? bytes.size() : 0);
+    queue_->Push(chain, written ? static_cast<uint32_t>(bytes.size()) : 0);
   }
 
   const GuestMemory* memory_ = nullptr;
   VirtQueue* queue_ = nullptr;
   std::unique_ptr<QueueService> service_;
+  Counter requests_, bytes_;
 };
 
 }  // namespace
