@@ -21,10 +21,10 @@ uint64_t Sum(const std::vector<GuestBuffer>& buffers) {
 uint64_t DescriptorChain::readable_bytes() const { return Sum(readable); }
 uint64_t DescriptorChain::writable_bytes() const { return Sum(writable); }
 
-Result<bool> VirtQueue::PopInto(DescriptorChain* chain) {
-  std::optional<DescriptorChain> popped = TRY(Pop());
-  if (popped) *chain = *std::move(popped);
-  return popped.has_value();
+Result<std::optional<DescriptorChain>> VirtQueue::Pop() {
+  DescriptorChain chain;
+  if (!TRY(PopInto(&chain))) return std::nullopt;
+  return chain;
 }
 
 Result<std::unique_ptr<VirtQueue>> VirtQueue::Create(const GuestMemory* memory, const QueueLayout& layout,

@@ -55,12 +55,12 @@ class VirtQueue {
   static Result<std::unique_ptr<VirtQueue>> Create(const GuestMemory* memory, const QueueLayout& layout,
                                                    uint64_t features, int kick_fd, int call_fd);
 
-  // The next available chain, or nothing. An error means that the ring is broken: the device calls NeedsReset
-  // and stops.
-  virtual Result<std::optional<DescriptorChain>> Pop() = 0;
-  // The same into `chain`, whose memory is used again, so that a busy device allocates nothing; false if
-  // there is none.
-  virtual Result<bool> PopInto(DescriptorChain* chain);
+  // The next available chain into `chain`, whose memory is used again, so that a busy device allocates
+  // nothing; false if there is none. An error means that the ring is broken: the device calls NeedsReset and
+  // stops.
+  virtual Result<bool> PopInto(DescriptorChain* chain) = 0;
+  // The same as a value of its own.
+  Result<std::optional<DescriptorChain>> Pop();
   // Gives a chain back, `written` bytes of its writable part filled. Chains may come back in any order.
   virtual void Push(const DescriptorChain& chain, uint32_t written) = 0;
   // Interrupts the driver if something was pushed since the last call and the driver wants to know.

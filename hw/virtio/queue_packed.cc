@@ -41,20 +41,21 @@ class PackedQueue final : public VirtQueue {
         driver_event_(driver_event),
         device_event_(device_event) {}
 
-  Result<std::optional<DescriptorChain>> Pop() override {
+  Result<bool> PopInto(DescriptorChain* chain) override {
     if (broken_) return Fail(Code::kFailedPrecondition, "the queue is broken until its reset");
-    if (!NextIsAvailable()) return std::nullopt;
-    DescriptorChain chain;
-    if (const Status collected = Collect(&chain); !collected) {
+    if (!NextIsAvailable()) return false;
+    chain->readable.clear();
+    chain->writable.clear();
+    if (const Status collected = Collect(chain); !collected) {
       broken_ = true;
       trace::virtqueue_broken(kick_fd(), collected.error().message());
       return Fail(collected.error());
     }
-    next_.Advance(chain.descriptors, size_);
-    in_flight_ += chain.descriptors;
+    next_.Advance(chain->descriptors, size_);
+    in_flight_ += chain->descriptors;
     if (kicks_ && event_index_) AskForKick();
-    trace::virtqueue_pop(kick_fd(), chain.id, chain.readable.size(), chain.writable.size());
-    return chain;
+    trace::virtqueue_pop(kick_fd(), chain->id, chain->readable.size(), chain->writable.size());
+    return true;
   }
 
   void Push(const DescriptorChain& chain, uint32_t written) override {

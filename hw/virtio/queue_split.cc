@@ -29,12 +29,6 @@ class SplitQueue final : public VirtQueue {
         available_(available),
         used_(used) {}
 
-  Result<std::optional<DescriptorChain>> Pop() override {
-    DescriptorChain chain;
-    if (!TRY(PopInto(&chain))) return std::nullopt;
-    return chain;
-  }
-
   Result<bool> PopInto(DescriptorChain* chain) override {
     if (broken_) return Fail(Code::kFailedPrecondition, "the queue is broken until its reset");
     Result<bool> taken = Take(chain);
