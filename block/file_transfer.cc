@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "block/pieces.h"
+#include "base/pieces.h"
 
 namespace berth::block {
 namespace {

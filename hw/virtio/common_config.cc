@@ -41,7 +41,8 @@ CommonConfig::CommonConfig(std::string name, std::unique_ptr<VirtioDevice> devic
       loop_(*loop),
       msix_(*msix),
       device_(std::move(device)),
-      offered_features_((device_->features() & kDeviceFeatures) | kTransportFeatures) {}
+      offered_features_((device_->features() & kDeviceFeatures) |
+                        (kTransportFeatures & ~device_->refused_ring_features())) {}
 
 Result<std::unique_ptr<CommonConfig>> CommonConfig::Create(std::string name,
                                                            std::unique_ptr<VirtioDevice> device,

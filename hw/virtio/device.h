@@ -65,6 +65,8 @@ class VirtioDevice {
   virtual VirtioType type() const = 0;
   // Device-specific features offered (bits 0 to 23 and 50 up).
   virtual uint64_t features() const = 0;
+  // Ring features that the transport must not offer, as whoever serves the queues does not know them (vhost).
+  virtual uint64_t refused_ring_features() const { return 0; }
   // Largest size of each queue, a power of two up to kMaxQueueSize; their number is fixed.
   virtual std::span<const uint16_t> queue_sizes() const = 0;
 

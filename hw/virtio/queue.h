@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
@@ -55,14 +56,24 @@ class VirtQueue {
   static Result<std::unique_ptr<VirtQueue>> Create(const GuestMemory* memory, const QueueLayout& layout,
                                                    uint64_t features, int kick_fd, int call_fd);
 
-  // The next available chain, or nothing. An error means that the ring is broken: the device calls NeedsReset
-  // and stops.
-  Result<std::optional<DescriptorChain>> Pop();
-  // The same into `chain`, whose memory is used again, so that a busy device allocates nothing; false if
-  // there is none.
+  // The next available chain into `chain`, whose memory is used again, so that a busy device allocates
+  // nothing; false if there is none. An error means that the ring is broken: the device calls NeedsReset and
+  // stops.
   virtual Result<bool> PopInto(DescriptorChain* chain) = 0;
-  // Gives a chain back, `written` bytes of its writable part filled. Chains may come back in any order.
-  virtual void Push(const DescriptorChain& chain, uint32_t written) = 0;
+  // The same as a value of its own.
+  Result<std::optional<DescriptorChain>> Pop();
+  // A chain to give back, `written` bytes of its writable part filled.
+  struct Used {
+    const DescriptorChain* chain = nullptr;
+    uint32_t written = 0;
+  };
+  // Gives chains back, in any order. The driver sees all of them or none, as it must of a packet that was
+  // divided among several (5.1.6.4).
+  virtual void PushAll(std::span<const Used> used) = 0;
+  void Push(const DescriptorChain& chain, uint32_t written) {
+    const Used used{&chain, written};
+    PushAll({&used, 1});
+  }
   // Interrupts the driver if something was pushed since the last call and the driver wants to know.
   virtual void Notify() = 0;
   // Asks the driver for kicks, or says that none are needed. After Enable the device must Pop once more: true

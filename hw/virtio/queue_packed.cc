@@ -56,18 +56,24 @@ class PackedQueue final : public VirtQueue {
     return true;
   }
 
-  void Push(const DescriptorChain& chain, uint32_t written) override {
-    CHECK(in_flight_ >= chain.descriptors);
-    uint8_t* descriptor = ring_ + used_.index * kDescriptorSize;
-    std::memcpy(descriptor + kLengthOffset, &written, sizeof(written));
-    StoreShared(descriptor + kIdOffset, chain.id);
-    const uint16_t flags =
-        static_cast<uint16_t>((used_.wrap ? kAvailable | kUsed : 0) | (written != 0 ? kDescriptorWrite : 0));
-    StoreShared(descriptor + kFlagsOffset, flags, std::memory_order_release);
-    used_.Advance(chain.descriptors, size_);
-    in_flight_ -= chain.descriptors;
-    unnotified_ += chain.descriptors;
-    trace::virtqueue_push(kick_fd(), chain.id, written);
+  // The driver looks at the entries in order, so the flags of the first are written when all else is.
+  void PushAll(std::span<const Used> used) override {
+    if (used.empty()) return;
+    uint8_t* const first_flags = ring_ + used_.index * kDescriptorSize + kFlagsOffset;
+    const uint16_t first_value = UsedFlags(used.front().written);
+    for (const auto& [chain, written] : used) {
+      CHECK(in_flight_ >= chain->descriptors);
+      uint8_t* const descriptor = ring_ + used_.index * kDescriptorSize;
+      std::memcpy(descriptor + kLengthOffset, &written, sizeof(written));
+      StoreShared(descriptor + kIdOffset, chain->id);
+      if (descriptor + kFlagsOffset != first_flags)
+        StoreShared(descriptor + kFlagsOffset, UsedFlags(written));
+      used_.Advance(chain->descriptors, size_);
+      in_flight_ -= chain->descriptors;
+      unnotified_ += chain->descriptors;
+      trace::virtqueue_push(kick_fd(), chain->id, written);
+    }
+    StoreShared(first_flags, first_value, std::memory_order_release);
   }
 
   void Notify() override {
@@ -95,6 +101,12 @@ class PackedQueue final : public VirtQueue {
   uint16_t available_index() const override { return next_.Encoded(); }
 
  private:
+  // Of an entry that is used now.
+  uint16_t UsedFlags(uint32_t written) const {
+    return static_cast<uint16_t>((used_.wrap ? kAvailable | kUsed : 0) |
+                                 (written != 0 ? kDescriptorWrite : 0));
+  }
+
   bool NextIsAvailable() const {
     const uint16_t flags =
         LoadShared(ring_ + next_.index * kDescriptorSize + kFlagsOffset, std::memory_order_acquire);

@@ -41,13 +41,16 @@ class SplitQueue final : public VirtQueue {
     return taken;
   }
 
-  void Push(const DescriptorChain& chain, uint32_t written) override {
-    const UsedEntry entry{chain.id, written};
-    std::memcpy(used_ + kEntriesOffset + (used_index_ % size_) * sizeof(UsedEntry), &entry, sizeof(entry));
-    ++used_index_;
+  void PushAll(std::span<const Used> used) override {
+    CHECK(in_flight_ >= used.size());
+    for (const auto& [chain, written] : used) {
+      const UsedEntry entry{chain->id, written};
+      std::memcpy(used_ + kEntriesOffset + (used_index_ % size_) * sizeof(UsedEntry), &entry, sizeof(entry));
+      ++used_index_;
+      trace::virtqueue_push(kick_fd(), chain->id, written);
+    }
+    in_flight_ -= static_cast<uint32_t>(used.size());
     StoreShared(used_ + kIndexOffset, used_index_, std::memory_order_release);
-    CHECK(in_flight_-- > 0);
-    trace::virtqueue_push(kick_fd(), chain.id, written);
   }
 
   void Notify() override {

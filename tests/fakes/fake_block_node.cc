@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "block/pieces.h"
+#include "base/pieces.h"
 
 namespace berth::block {
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "block/pieces.h"
+#include "base/pieces.h"
 
 namespace berth::block {
 

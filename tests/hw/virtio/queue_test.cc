@@ -61,6 +61,24 @@ TEST_P(QueueTest, ChainsComeBackInAnyOrder) {
   EXPECT_TRUE(pair.Empty());
 }
 
+TEST_P(QueueTest, ChainsPushedTogetherArriveInTheirOrder) {
+  QueuePair pair(GetParam(), 8);
+  for (int round = 0; round < 5; ++round) {  // The ring's end lies within some of them.
+    std::vector<uint16_t> ids;
+    std::vector<DescriptorChain> chains;
+    std::vector<VirtQueue::Used> used;
+    for (int i = 0; i < 3; ++i) {
+      ids.push_back(pair.driver->Add({pair.driver->Writable(16), pair.driver->Writable(16)}));
+      chains.push_back(pair.Pop());
+    }
+    for (uint32_t i = 0; i < 3; ++i) used.push_back({&chains[i], 100 + i});
+    EXPECT_EQ(pair.driver->TakeUsed(), std::nullopt);
+    pair.queue->PushAll(used);
+    for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(pair.driver->TakeUsed(), (FakeDriver::Used{ids[i], 100 + i}));
+    EXPECT_EQ(pair.driver->TakeUsed(), std::nullopt);
+  }
+}
+
 TEST_P(QueueTest, GoesRoundManyTimesWithChainsOfEveryLength) {
   QueuePair pair(GetParam(), 8);
   const FakeBuffer buffer = pair.driver->Writable(64);

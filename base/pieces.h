@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-namespace berth::block {
+namespace berth {
 
 // IOV_MAX of Linux (UIO_MAXIOV): the most pieces one system call takes.
 inline constexpr size_t kMaxPieces = 1024;
@@ -27,4 +27,4 @@ void CopyFromPieces(std::span<const iovec> pieces, uint64_t offset, std::span<ui
 // Zeroes everything from `offset` on.
 void ZeroPieces(std::span<const iovec> pieces, uint64_t offset);
 
-}  // namespace berth::block
+}  // namespace berth

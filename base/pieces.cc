@@ -1,11 +1,11 @@
-#include "block/pieces.h"
+#include "base/pieces.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "base/bytes.h"
 
-namespace berth::block {
+namespace berth {
 namespace {
 
 // Calls `use(address, size)` for the runs of [offset, offset + length).
@@ -68,4 +68,4 @@ void ZeroPieces(std::span<const iovec> pieces, uint64_t offset) {
   });
 }
 
-}  // namespace berth::block
+}  // namespace berth

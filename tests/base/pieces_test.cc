@@ -1,10 +1,10 @@
-#include "block/pieces.h"
+#include "base/pieces.h"
 
 #include <string>
 
 #include <gtest/gtest.h>
 
-namespace berth::block {
+namespace berth {
 namespace {
 
 struct Pieces : testing::Test {
@@ -64,4 +64,4 @@ TEST_F(Pieces, AlignmentIsOfEveryAddressAndEveryLength) {
 }
 
 }  // namespace
-}  // namespace berth::block
+}  // namespace berth
