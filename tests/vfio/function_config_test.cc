@@ -1,0 +1,101 @@
+#include "vfio/function_config.h"
+
+#include "gmock/gmock.h"
+#include "hw/pci/pci_registers.h"
+#include "tests/fakes/fake_vfio_device.h"
+#include "vfio/pci_capabilities.h"
+
+namespace berth::vfio {
+namespace {
+
+namespace pci = hw::pci;
+
+struct FunctionConfigTest : testing::Test {
+  void Build() {
+    auto built = BuildConfig(device.config, facts, &overlay);
+    ASSERT_TRUE(built) << built.error().message();
+    layout = *built;
+  }
+  FakeVfioDevice device;
+  ConfigFacts facts;
+  ConfigOverlay overlay;
+  ConfigLayout layout;
+};
+
+TEST_F(FunctionConfigTest, FindsWhatItActsUpon) {
+  device.AddCapability(0x40, pci::kCapPowerManagement, std::vector<uint8_t>(6));
+  device.AddExpress(0x70, pci::kExpressEndpoint);
+  device.AddCapability(0x50, pci::kCapAdvancedFeatures, {6, 0x03, 0, 0});
+  device.AddMsix(0xb0, 8, 0, 0x2000, 0x3000);
+  facts = {.behind_root_port = true,
+           .msix = MsixPlan{.vectors = 8, .table_offset = 0x2000, .pba_offset = 0x3000}};
+  Build();
+  EXPECT_EQ(layout.power, 0x40);
+  EXPECT_EQ(layout.express, 0x70);
+  EXPECT_TRUE(layout.express_reset);
+  EXPECT_EQ(layout.advanced_features, 0x50);
+  EXPECT_TRUE(layout.advanced_features_reset);
+  EXPECT_EQ(layout.msix, 0xb0);
+  EXPECT_EQ(layout.msi, std::nullopt);
+}
+
+// docs/assigned-devices.md, 18: what is ours in the header.
+TEST_F(FunctionConfigTest, EmulatesTheHeader) {
+  device.SetConfig<uint8_t>(pci::kHeaderType, 0x80);
+  device.SetConfig<uint16_t>(pci::kCommand, 0x0107);
+  facts.interrupt_pin = 2;
+  Build();
+  EXPECT_EQ(overlay.Merge(pci::kHeaderType, 1, 0x80), 0u);
+  EXPECT_EQ(overlay.Merge(pci::kCommand, 2, 0x0107), 0x0100u);
+  EXPECT_EQ(overlay.Merge(pci::kInterruptPin, 1, 0x01), 2u);
+  overlay.Write(pci::kInterruptLine, 1, 11);
+  EXPECT_EQ(overlay.Merge(pci::kInterruptLine, 1, 0), 11u);
+}
+
+TEST_F(FunctionConfigTest, MsixThatCannotBeIsHidden) {
+  device.AddMsix(0xb0, 8, 0, 0x2000, 0x3000);
+  Build();
+  EXPECT_EQ(layout.msix, std::nullopt);
+  EXPECT_EQ(overlay.Merge(pci::kCapabilityPointer, 1, 0xb0), 0u);
+}
+
+TEST_F(FunctionConfigTest, MsixSaysWhereItsStructuresAreForTheGuest) {
+  device.AddMsix(0xb0, 8, 0, 0x2000, 0x3000);
+  facts.msix = MsixPlan{.vectors = 6, .table_bar = 3, .pba_bar = 3, .table_offset = 0, .pba_offset = 0x60};
+  Build();
+  EXPECT_EQ(overlay.Merge(0xb2, 2, 7), 5u);
+  EXPECT_EQ(overlay.Merge(0xb4, 4, 0x2000), 3u);
+  EXPECT_EQ(overlay.Merge(0xb8, 4, 0x3000), 0x63u);
+  overlay.Write(0xb2, 2, 0xffff);
+  EXPECT_EQ(overlay.Get<uint16_t>(0xb2), 0xc005u);
+}
+
+TEST_F(FunctionConfigTest, BridgesAreRefused) {
+  device.SetConfig<uint8_t>(pci::kHeaderType, 1);
+  EXPECT_EQ(BuildConfig(device.config, facts, &overlay).error().code(), Code::kUnimplemented);
+}
+
+TEST_F(FunctionConfigTest, ASecondOfOneKindIsNotShown) {
+  device.AddMsix(0xb0, 8, 0, 0x2000, 0x3000);
+  device.AddMsix(0xc0, 8, 0, 0x2000, 0x3000);
+  facts.msix = MsixPlan{.vectors = 8, .table_offset = 0x2000, .pba_offset = 0x3000};
+  Build();
+  EXPECT_EQ(layout.msix, 0xb0);
+  EXPECT_EQ(overlay.Merge(0xb1, 1, 0xc0), 0u);
+}
+
+TEST(ReadMsi, TakesTheLesserOfHardwareAndKernel) {
+  FakeVfioDevice device;
+  device.AddCapability(0x50, pci::kCapMsi, {0x8a, 0x01});  // 32 vectors, 64 bits, maskable.
+  const auto msi = ReadMsi(device.config, 0x50, 6);
+  ASSERT_TRUE(msi);
+  EXPECT_EQ(msi->vectors, 4u);
+  EXPECT_TRUE(msi->is_64bit && msi->maskable);
+  EXPECT_FALSE(ReadMsi(device.config, 0x50, 0));
+  EXPECT_FALSE(ReadMsi(std::span(device.config).first(0x60), 0x50, 6));
+  device.SetConfig<uint16_t>(0x52, 0xffff);  // Reserved numbers of vectors.
+  EXPECT_EQ(ReadMsi(device.config, 0x50, 256)->vectors, 32u);
+}
+
+}  // namespace
+}  // namespace berth::vfio
