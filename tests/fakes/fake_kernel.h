@@ -37,8 +37,9 @@ class FakeKernel final : public SysfsWriter {
 
   // All changes so far: "PATH=VALUE", below the root.
   const std::vector<std::string>& log() const { return log_; }
-  HostControl control() {
-    return {.roots = tree_.roots(), .writer = this, .patience = std::chrono::milliseconds(30)};
+  // The patience is what a step that fails by waiting costs a test.
+  HostControl control(std::chrono::milliseconds patience = std::chrono::milliseconds(30)) {
+    return {.roots = tree_.roots(), .writer = this, .patience = patience};
   }
 
   int Write(const std::string& path, std::string_view value, std::chrono::milliseconds timeout) override;
