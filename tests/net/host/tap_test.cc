@@ -125,6 +125,16 @@ TEST_F(TapTest, NeverJoinsAnInterfaceThatIsThere) {
   EXPECT_EQ(stolen.error().code(), Code::kFailedPrecondition);  // EBUSY
 }
 
+// Left to itself a bridge takes its address from its ports, and has none when the last goes.
+TEST_F(TapTest, LeavesTheBridgeItsAddress) {
+  const MacAddress mac = FindLink("br0")->mac;
+  const TapChange change = PlanTap(roots_, "guest/nic0", "br0").value();
+  const Tap tap = CreateTap(roots_, change).value();
+  EXPECT_EQ(FindLink("br0")->mac, mac);
+  ASSERT_TRUE(RemoveTap(change));
+  EXPECT_EQ(FindLink("br0")->mac, mac);
+}
+
 TEST_F(TapTest, LeavesNothingWhenABridgeIsGone) {
   const TapChange change = PlanTap(roots_, "guest/nic0", "br0").value();
   ASSERT_TRUE(DeleteLink(FindLink("br0")->index));
