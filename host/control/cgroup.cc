@@ -61,37 +61,30 @@ CpuSet ReadSet(const SysfsDirectory& directory, const std::string& name) {
   return CpuSet::Parse(directory.Text(name).value_or("")).value_or(CpuSet());
 }
 
-Error NotHeld(const std::string& path, const char* file, const std::string& wanted,
-              const std::string& actual) {
-  return Error(Code::kFailedPrecondition,
-               fmt::format("{} of the cgroup {} was to be \"{}\" but is \"{}\"", file, path, wanted, actual))
-      .Reason("CGROUP_LIMIT_NOT_HELD")
-      .With("cgroup", path)
-      .With("file", file)
-      .With("wanted", wanted)
-      .With("actual", actual);
-}
-
-// Sets a cpuset and sees to it that the kernel gives all of it: numbers that the parent does not have are
-// accepted and left out of the effective set.
-Status SetNumbers(const HostControl& control, const std::string& path, const char* file,
-                  const CpuSet& wanted) {
+// Sets a limit and sees to it that it holds, by what the kernel then says in `effective`: a CPU that the
+// parent does not have is accepted and left out there.
+Status SetLimit(const HostControl& control, const std::string& path, const char* file,
+                const std::string& wanted, const std::string& effective) {
   if (wanted.empty()) return Ok();
-  TRY(WriteFile(control, path + "/" + file, wanted.ToString()));
-  const CpuSet actual = ReadSet(SysfsDirectory(path), std::string(file) + ".effective");
-  if (actual != wanted) return Fail(NotHeld(path, file, wanted.ToString(), actual.ToString()));
-  return Ok();
+  const int error = control.writer->Write(path + "/" + file, wanted, kWriteTime);
+  const std::string actual =
+      error == 0 ? SysfsDirectory(path).Text(effective).value_or("missing") : std::strerror(error);
+  if (error == 0 && actual == wanted) return Ok();
+  return Fail(
+      Error(Code::kFailedPrecondition, fmt::format("{} of the cgroup {} cannot be \"{}\": {}{}", file, path,
+                                                   wanted, error == 0 ? "the kernel makes it " : "", actual))
+          .Reason("CGROUP_LIMIT_NOT_HELD")
+          .With("cgroup", path)
+          .With("file", file)
+          .With("wanted", wanted)
+          .With("actual", actual));
 }
 
 Status SetLimits(const HostControl& control, const std::string& path, const CgroupCpus& limits) {
-  TRY(SetNumbers(control, path, "cpuset.mems", limits.memory_nodes));
-  TRY(SetNumbers(control, path, "cpuset.cpus", limits.cpus));
-  if (!limits.cpu_weight) return Ok();
-  const std::string weight = std::to_string(*limits.cpu_weight);
-  TRY(WriteFile(control, path + "/cpu.weight", weight));
-  const std::string actual = SysfsDirectory(path).Text("cpu.weight").value_or("");
-  if (actual != weight) return Fail(NotHeld(path, "cpu.weight", weight, actual));
-  return Ok();
+  TRY(SetLimit(control, path, "cpuset.mems", limits.memory_nodes.ToString(), "cpuset.mems.effective"));
+  TRY(SetLimit(control, path, "cpuset.cpus", limits.cpus.ToString(), "cpuset.cpus.effective"));
+  const std::string weight = limits.cpu_weight ? std::to_string(*limits.cpu_weight) : "";
+  return SetLimit(control, path, "cpu.weight", weight, "cpu.weight");
 }
 
 Status MakeGuestDirectory(const HostControl& control, const std::string& path) {

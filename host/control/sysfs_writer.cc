@@ -14,6 +14,7 @@
 
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "host/control/trace.h"
 
 namespace berth::host {
 namespace {
@@ -46,6 +47,23 @@ bool EndsWithin(pid_t child, std::chrono::milliseconds timeout) {
 class KernelWriter final : public SysfsWriter {
  public:
   int Write(const std::string& path, std::string_view value, std::chrono::milliseconds timeout) override {
+    const int error = WriteInChild(path, value, timeout);
+    trace::host_write(path, value, error);
+    return error;
+  }
+  int MakeDirectory(const std::string& path) override {
+    const int error = ::mkdir(path.c_str(), 0755) == 0 ? 0 : errno;
+    trace::host_make_directory(path, error);
+    return error;
+  }
+  int RemoveDirectory(const std::string& path) override {
+    const int error = ::rmdir(path.c_str()) == 0 ? 0 : errno;
+    trace::host_remove_directory(path, error);
+    return error;
+  }
+
+ private:
+  int WriteInChild(const std::string& path, std::string_view value, std::chrono::milliseconds timeout) {
     CollectLeftBehind();
     const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
     if (!file) return errno;
@@ -66,10 +84,6 @@ class KernelWriter final : public SysfsWriter {
     return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
   }
 
-  int MakeDirectory(const std::string& path) override { return ::mkdir(path.c_str(), 0755) == 0 ? 0 : errno; }
-  int RemoveDirectory(const std::string& path) override { return ::rmdir(path.c_str()) == 0 ? 0 : errno; }
-
- private:
   // Children the kernel did not let go in time, should it have done so since.
   void CollectLeftBehind() {
     MutexLock lock(mutex_);

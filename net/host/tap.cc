@@ -46,6 +46,14 @@ MacAddress HostSideMac(const TapChange& change) {
   return mac;
 }
 
+// A bridge without an address of its own that has no other port takes even that one, and has none when the
+// port goes: its neighbours would lose it. One that is told its address keeps it.
+Status KeepAddress(const Link& before) {
+  const Link now = TRY(FindLink(before.index));
+  if (now.mac == before.mac || !before.mac.is_unicast()) return Ok();
+  return ChangeLink(before.index, {.mac = before.mac});
+}
+
 }  // namespace
 
 std::string TapName(std::string_view owner) {
@@ -101,8 +109,13 @@ Result<Tap> CreateTap(const host::HostRoots& roots, const TapChange& change) {
   tap.interface_index = link.index;
   LinkSettings settings{.up = true, .mac = HostSideMac(change), .alias = change.owner};
   if (change.mtu != 0) settings.mtu = change.mtu;
-  if (!change.bridge.empty()) settings.master = TRY(FindBridge(change.bridge)).index;
+  Link bridge;
+  if (!change.bridge.empty()) {
+    bridge = TRY(FindBridge(change.bridge));
+    settings.master = bridge.index;
+  }
   TRY(ChangeLink(link.index, settings));
+  if (!change.bridge.empty()) TRY(KeepAddress(bridge));
   tap.mtu = TRY(FindLink(link.index)).mtu;
   return tap;
 }

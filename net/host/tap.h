@@ -51,7 +51,7 @@ std::string TapName(std::string_view owner);
 // ALREADY_EXISTS, TAP_EXISTS (with the owner); FAILED_PRECONDITION, TUN_NOT_AVAILABLE.
 Result<TapChange> PlanTap(const host::HostRoots& roots, const std::string& owner, const std::string& bridge,
                           int queues = 1, uint32_t mtu = 0);
-// Makes it, puts it on the bridge and up. On failure it is gone again.
+// Makes it, puts it on the bridge and up. On failure it is gone again. The bridge keeps its MAC address.
 Result<Tap> CreateTap(const host::HostRoots& roots, const TapChange& change);
 // Ok if it is not there, or not ours.
 Status RemoveTap(const TapChange& change);

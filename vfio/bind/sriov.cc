@@ -169,18 +169,21 @@ Status RestoreVfs(const HostControl& control, const VfCountChange& change,
                   const std::vector<PciAddress>& claimed) {
   const auto function = ReadPciFunction(control.roots, change.physical_function);
   if (!function || !function->sriov || change.changes_nothing()) return Ok();
-  if (change.suppress_probe && function->sriov->drivers_autoprobe != change.original_autoprobe) {
-    TRY(WriteAutoprobe(control, change.physical_function, change.original_autoprobe));
-  }
   const int now = function->sriov->num_vfs;
   const bool ours = now == change.count || now == 0;
-  if (now == change.original_count || !ours) return Ok();
-  if (now != 0) {
-    TRY(RequireUnused(control.roots, *function, claimed));
-    TRY(WriteCount(control, change.physical_function, 0));
+  bool autoprobe = function->sriov->drivers_autoprobe;
+  if (now != change.original_count && ours) {
+    if (now != 0) TRY(RequireUnused(control.roots, *function, claimed));
+    if (change.original_count != 0 && autoprobe) {
+      // Those that were there had no drivers, or they would not have been taken away.
+      TRY(WriteAutoprobe(control, change.physical_function, false));
+      autoprobe = false;
+    }
+    if (now != 0) TRY(WriteCount(control, change.physical_function, 0));
+    if (change.original_count != 0) TRY(WriteCount(control, change.physical_function, change.original_count));
   }
-  if (change.original_count != 0) TRY(WriteCount(control, change.physical_function, change.original_count));
-  return Ok();
+  if (autoprobe == change.original_autoprobe || !change.suppress_probe) return Ok();
+  return WriteAutoprobe(control, change.physical_function, change.original_autoprobe);
 }
 
 }  // namespace berth::vfio
