@@ -9,8 +9,8 @@ namespace berth::server {
 inline constexpr char kErrorDomain[] = "berth.dev";
 
 // Code, message and details: ErrorInfo always; BadRequest where a field is at fault; PreconditionFailure for
-// FAILED_PRECONDITION; ResourceInfo where the error's metadata name a "resource" (and its "owner"). At most one of
-// each. The text is made valid UTF-8.
+// FAILED_PRECONDITION; ResourceInfo where the error's metadata name a "resource" (and its "owner"). At most
+// one of each. The text is made valid UTF-8.
 google::rpc::Status ToRpcStatus(const Error& error);
 
 // What ToRpcStatus was made of; reason, metadata and field come from the details.

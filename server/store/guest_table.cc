@@ -101,10 +101,14 @@ Result<std::vector<StoredGuest>> GuestTable::List() {
 Result<std::vector<Claim>> GuestTable::Claims() {
   MutexLock lock(database_.mutex());
   Statement select =
-      TRY(database_.Prepare("SELECT device, guest_uid, device_id FROM claims ORDER BY device"));
+      TRY(database_.Prepare("SELECT device, guest_uid, device_id, guests.id FROM claims JOIN guests ON "
+                            "guests.uid = claims.guest_uid ORDER BY device"));
   std::vector<Claim> claims;
   while (TRY(select.Step())) {
-    claims.push_back({.device = select.Text(0), .guest_uid = select.Text(1), .device_id = select.Text(2)});
+    claims.push_back({.device = select.Text(0),
+                      .guest_uid = select.Text(1),
+                      .device_id = select.Text(2),
+                      .guest = "guests/" + select.Text(3)});
   }
   return claims;
 }

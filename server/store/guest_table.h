@@ -23,6 +23,7 @@ struct Claim {
   std::string device;  // Key of the device: see server/guest/device_key.h.
   std::string guest_uid;
   std::string device_id;  // The device's id within the guest.
+  std::string guest;      // The guest's name; only read, never written.
 };
 
 // Any thread. Borrows the database.

@@ -65,7 +65,8 @@ TEST(ErrorDetails, ComeBackAsTheyWere) {
 
 TEST(ErrorDetails, StayWithinAHeaderHoweverLongTheTextIs) {
   Error error(Code::kFailedPrecondition, std::string(100'000, 'x'));
-  for (int i = 0; i < 100; ++i) error = std::move(error).With("key" + std::to_string(i), std::string(1000, 'v'));
+  for (int i = 0; i < 100; ++i)
+    error = std::move(error).With("key" + std::to_string(i), std::string(1000, 'v'));
   error = std::move(error).Field(std::string(1000, 'f')).With("resource", std::string(1000, 'r'));
   const auto status = ToRpcStatus(error);
   EXPECT_LT(status.message().size() + status.ByteSizeLong() * 4 / 3, 8192u - 512);
