@@ -17,7 +17,8 @@ Result<std::vector<UniqueFd>> StepExecutor::Do(StoredStep& stored, const Step& s
 Result<StepResults> StepExecutor::Run(const std::string& guest_uid, const std::vector<Step>& steps,
                                       const std::function<Status(const Step&)>& before) {
   StepResults results;
-  int64_t sequence = 0;
+  const std::vector<StoredStep> earlier = TRY(table_.ListOf(guest_uid));
+  int64_t sequence = earlier.empty() ? 0 : earlier.back().sequence + 1;
   for (const Step& step : steps) {
     TRY(before(step));
     StoredStep stored{

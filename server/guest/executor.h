@@ -26,8 +26,8 @@ class StepExecutor {
  public:
   StepExecutor(HostEffects& host, StepTable& table) : host_(host), table_(table) {}
 
-  // Does the steps in order, each recorded before it is done. `before` is told of each step and may end the
-  // run with an error. On failure what was done stays, for Undo.
+  // Does the steps in order, after those already on record, each recorded before it is done. `before` is told
+  // of each step and may end the run with an error. On failure what was done stays, for Undo.
   Result<StepResults> Run(const std::string& guest_uid, const std::vector<Step>& steps,
                           const std::function<Status(const Step&)>& before);
 

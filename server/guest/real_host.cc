@@ -11,6 +11,7 @@
 #include "host/control/record.h"
 #include "mdev/mdev.h"
 #include "net/host/tap.h"
+#include "server/guest/process.h"
 #include "vfio/bind/driver.h"
 #include "vfio/bind/open.h"
 #include "vfio/bind/sriov.h"
@@ -101,6 +102,11 @@ class RealHost final : public HostEffects {
       return With<mdev::MdevChange>(record, [&](auto& change) { return mdev::RemoveMdev(control_, change); });
     }
     if (step.kind == "tap") return With<net::TapChange>(record, net::RemoveTap);
+    if (step.kind == "process") {
+      return With<ProcessChange>(record, [&](auto& change) {
+        return EndProcess(control_.roots.proc, change, static_cast<int>(control_.patience.count()));
+      });
+    }
     if (step.kind == "cgroup") {
       return With<host::CgroupChange>(record,
                                       [&](auto& change) { return host::RemoveCgroup(control_, change); });
@@ -157,8 +163,13 @@ class RealHost final : public HostEffects {
     return host::Encode(TRY(host::PlanCgroup(control_.roots, step.guest, step.limits, step.children)));
   }
 
+  Result<std::string> PlanOne(const ProcessStep& step) {
+    return host::Encode(TRY(DescribeProcess(control_.roots.proc, step.pid)));
+  }
+
   Status ApplyOne(const PlannedStep& step) {
     const std::string& record = step.record;
+    if (step.kind == "process") return Ok();
     if (step.kind == "runtime-directory") return With<DirectoryChange>(record, MakeDirectory);
     if (step.kind == "vfs") {
       return With<vfio::VfCountChange>(

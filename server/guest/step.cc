@@ -18,7 +18,7 @@ std::string VfName(const host::PciAddress& physical_function, int index) {
 
 std::string KindOf(const Step& step) {
   static constexpr const char* kKinds[] = {
-      "runtime-directory", "vfs", "vf-settings", "driver", "mdev", "tap", "cgroup"};
+      "runtime-directory", "vfs", "vf-settings", "driver", "mdev", "tap", "cgroup", "process"};
   static_assert(std::variant_size_v<Step> == std::size(kKinds));
   return kKinds[step.index()];
 }
@@ -32,7 +32,8 @@ std::string SubjectOf(const Step& step) {
                                              : VfName(s.physical_function, s.vf_index);
                           },
                           [](const MdevStep& s) { return s.uuid; }, [](const TapStep& s) { return s.owner; },
-                          [](const CgroupStep& s) { return s.guest; }},
+                          [](const CgroupStep& s) { return s.guest; },
+                          [](const ProcessStep& s) { return std::to_string(s.pid); }},
                     step);
 }
 

@@ -48,11 +48,16 @@ struct CgroupStep {
   std::vector<host::CgroupChild> children;
 };
 
-using Step =
-    std::variant<RuntimeDirectoryStep, VfsStep, VfSettingsStep, DriverStep, MdevStep, TapStep, CgroupStep>;
+// A process that is there already and is ended when the step is undone.
+struct ProcessStep {
+  int pid = 0;
+};
+
+using Step = std::variant<RuntimeDirectoryStep, VfsStep, VfSettingsStep, DriverStep, MdevStep, TapStep,
+                          CgroupStep, ProcessStep>;
 
 // What the store knows a step by: "runtime-directory", "vfs", "vf-settings", "driver", "mdev", "tap",
-// "cgroup".
+// "cgroup", "process".
 std::string KindOf(const Step& step);
 // What it changes, for people and for finding the same change of another guest: "0000:01:00.0", "net0".
 std::string SubjectOf(const Step& step);

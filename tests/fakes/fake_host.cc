@@ -10,6 +10,7 @@
 
 #include "base/socket.h"
 #include "host/control/record.h"
+#include "server/guest/process.h"
 #include "tests/fakes/sample_host.h"
 
 namespace berth::server {
@@ -113,6 +114,9 @@ Result<host::HostSnapshot> FakeHost::Snapshot() {
 
 Result<PlannedStep> FakeHost::Plan(const Step& step) {
   const std::string kind = KindOf(step);
+  if (const auto* process = std::get_if<ProcessStep>(&step)) {
+    return PlannedStep{.kind = kind, .record = host::Encode(TRY(DescribeProcess("/proc", process->pid)))};
+  }
   std::string subject = SubjectOf(step), wanted = "there";
   const host::HostSnapshot now = TRY(Snapshot());
   if (const auto* vfs = std::get_if<VfsStep>(&step)) {
@@ -148,7 +152,9 @@ Result<PlannedStep> FakeHost::Plan(const Step& step) {
 }
 
 Result<std::string> FakeHost::Change(const PlannedStep& step, bool undo) {
-  const FakeChange change = TRY(host::Decode<FakeChange>(step.record));
+  const bool is_process = step.kind == "process";
+  const FakeChange change =
+      is_process ? FakeChange{.key = step.kind} : TRY(host::Decode<FakeChange>(step.record));
   MutexLock lock(mutex_);
   if (stopped_) return Fail(Stopped());
   const bool stop = changes_made_ == stop_at_;
@@ -162,7 +168,11 @@ Result<std::string> FakeHost::Change(const PlannedStep& step, bool undo) {
                     .Reason("HOST_REFUSES"));
   }
   ++changes_made_;
-  Write(change.key, undo ? change.original : change.wanted);
+  if (is_process && undo) {
+    const ProcessChange process = TRY(host::Decode<ProcessChange>(step.record));
+    TRY(EndProcess("/proc", process, 10'000));
+  }
+  if (!is_process) Write(change.key, undo ? change.original : change.wanted);
   if (step.kind == "runtime-directory") {
     const std::string path = change.key.substr(change.key.find(' ') + 1);
     if (undo)
