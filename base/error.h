@@ -51,13 +51,14 @@ class [[nodiscard]] Error {
   // The request's field at fault, as a path ("guest.memory.size_bytes"); empty if none.
   const std::string& field() const { return field_; }
 
-  Error&& Reason(std::string reason) && { return reason_ = std::move(reason), std::move(*this); }
-  Error&& With(std::string key, std::string value) && {
+  // By value, so that `error = std::move(error).With(…)` is as right as chaining.
+  Error Reason(std::string reason) && { return reason_ = std::move(reason), std::move(*this); }
+  Error With(std::string key, std::string value) && {
     return metadata_.emplace_back(std::move(key), std::move(value)), std::move(*this);
   }
-  Error&& Field(std::string field) && { return field_ = std::move(field), std::move(*this); }
+  Error Field(std::string field) && { return field_ = std::move(field), std::move(*this); }
   // Puts "context: " before the message. The code and the details stay.
-  Error&& Context(std::string_view context) && {
+  Error Context(std::string_view context) && {
     return message_ = fmt::format("{}: {}", context, message_), std::move(*this);
   }
 

@@ -44,5 +44,12 @@ TEST(SystemError, FollowsErrno) {
 
 TEST(CheckDeathTest, EndsTheProcessWithTheCondition) { EXPECT_DEATH(CHECK(1 == 2), "1 == 2"); }
 
+TEST(Error, GrowsInPlace) {
+  Error error(Code::kNotFound, "no such thing");
+  for (int i = 0; i < 3; ++i) error = std::move(error).With("key", std::to_string(i));
+  EXPECT_EQ(error.message(), "no such thing");
+  EXPECT_EQ(error.metadata().size(), 3u);
+}
+
 }  // namespace
 }  // namespace berth

@@ -1,0 +1,177 @@
+#include "server/guest/device_spec_check.h"
+
+#include <set>
+
+#include "base/bytes.h"
+#include "host/pci_address.h"
+#include "mdev/mdev.h"
+#include "net/host/mac_address.h"
+#include "server/guest/field_error.h"
+
+namespace berth::server {
+namespace {
+
+constexpr int kMaxDisks = 32;
+constexpr int kMaxNetworkInterfaces = 16;
+constexpr int kMaxAssignedDevices = 32;
+constexpr int kMaxQueues = 16;
+constexpr size_t kMaxSerialBytes = 20;  // VIRTIO_BLK_ID_BYTES
+constexpr size_t kMaxDeviceIdBytes = 31;
+constexpr size_t kMaxInterfaceNameBytes = 15;  // IFNAMSIZ, less its end.
+
+bool IsWord(std::string_view text, size_t max_bytes) {
+  if (text.empty() || text.size() > max_bytes) return false;
+  for (char c : text) {
+    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+    if (!good) return false;
+  }
+  return true;
+}
+
+Status CheckDisk(const std::string& field, const v1::DiskSpec& disk) {
+  TRY(CheckPathField(field + ".path", disk.path()));
+  if (disk.serial().size() > kMaxSerialBytes)
+    return BadField(field + ".serial", "is over {} bytes", kMaxSerialBytes);
+  for (char c : disk.serial()) {
+    if (c < 0x20 || c > 0x7e) return BadField(field + ".serial", "is not printable ASCII");
+  }
+  const int logical = disk.logical_block_size_bytes();
+  if (logical != 0 && logical != 512 && logical != 4096) {
+    return BadField(field + ".logical_block_size_bytes", "{} is neither 512 nor 4096", logical);
+  }
+  const int physical = disk.physical_block_size_bytes();
+  const int least = logical == 0 ? 512 : logical;
+  if (physical != 0 && (physical < least || physical > 65536 || !IsPowerOfTwo(physical))) {
+    return BadField(field + ".physical_block_size_bytes", "{} is no power of two from {} to 65536", physical,
+                    least);
+  }
+  if (!v1::DiskSpec::CacheMode_IsValid(disk.cache()))
+    return BadField(field + ".cache", "unknown value {}", int{disk.cache()});
+  if (disk.read_only() && disk.discard())
+    return BadField(field + ".discard", "a read-only disk cannot discard");
+  if (disk.queue_count() < 0 || disk.queue_count() > kMaxQueues) {
+    return BadField(field + ".queue_count", "{} is not between 0 and {}", disk.queue_count(), kMaxQueues);
+  }
+  return Ok();
+}
+
+Status CheckMac(const std::string& field, const std::string& text) {
+  const auto mac = net::MacAddress::Parse(text);
+  if (!mac) return BadField(field, "\"{}\" is no MAC address", text);
+  if (!mac->is_unicast()) return BadField(field, "{} is no unicast address", text);
+  return Ok();
+}
+
+Status CheckNetworkInterface(const std::string& field, const v1::NetworkInterfaceSpec& nic) {
+  if (nic.bridge().empty()) return MissingField(field + ".bridge");
+  if (nic.bridge().size() > kMaxInterfaceNameBytes ||
+      nic.bridge().find_first_of("/ \t\n") != std::string::npos) {
+    return BadField(field + ".bridge", "\"{}\" is no interface's name", nic.bridge());
+  }
+  if (!nic.mac_address().empty()) TRY(CheckMac(field + ".mac_address", nic.mac_address()));
+  if (nic.mtu() != 0 && (nic.mtu() < 68 || nic.mtu() > 65521)) {
+    return BadField(field + ".mtu", "{} is not between 68 and 65521", nic.mtu());
+  }
+  if (nic.queue_pair_count() < 0 || nic.queue_pair_count() > kMaxQueues) {
+    return BadField(field + ".queue_pair_count", "{} is not between 0 and {}", nic.queue_pair_count(),
+                    kMaxQueues);
+  }
+  return Ok();
+}
+
+Status CheckPciAddress(const std::string& field, const std::string& text) {
+  if (text.empty()) return MissingField(field);
+  if (!host::PciAddress::Parse(text))
+    return BadField(field, "\"{}\" is no PCI address like 0000:65:00.0", text);
+  return Ok();
+}
+
+Status CheckAssignedDevice(const std::string& field, const v1::AssignedDeviceSpec& device) {
+  switch (device.device_case()) {
+    case v1::AssignedDeviceSpec::kPciAddress:
+      return CheckPciAddress(field + ".pci_address", device.pci_address());
+    case v1::AssignedDeviceSpec::kVirtualFunction: {
+      const v1::VirtualFunctionSpec& vf = device.virtual_function();
+      const std::string path = field + ".virtual_function";
+      TRY(CheckPciAddress(path + ".physical_function", vf.physical_function()));
+      if (vf.has_index() && (vf.index() < 0 || vf.index() > 65535))
+        return BadField(path + ".index", "{} is no index", vf.index());
+      if (!vf.mac_address().empty()) TRY(CheckMac(path + ".mac_address", vf.mac_address()));
+      if (vf.vlan_id() < 0 || vf.vlan_id() > 4094)
+        return BadField(path + ".vlan_id", "{} is not between 0 and 4094", vf.vlan_id());
+      return Ok();
+    }
+    case v1::AssignedDeviceSpec::kMediatedDevice: {
+      const v1::MediatedDeviceSpec& mdev = device.mediated_device();
+      const std::string path = field + ".mediated_device";
+      if (mdev.device_case() == v1::MediatedDeviceSpec::kUuid) {
+        if (!mdev::ParseUuid(mdev.uuid())) return BadField(path + ".uuid", "\"{}\" is no UUID", mdev.uuid());
+        return Ok();
+      }
+      if (mdev.create().parent().empty()) return MissingField(path + ".create.parent");
+      if (mdev.create().type().empty()) return MissingField(path + ".create.type");
+      // Both become parts of paths below sysfs.
+      for (const std::string* name : {&mdev.create().parent(), &mdev.create().type()}) {
+        if (name->find('/') != std::string::npos || (*name)[0] == '.') {
+          return BadField(path + ".create", "\"{}\" is no name of a parent or type", *name);
+        }
+      }
+      return Ok();
+    }
+    case v1::AssignedDeviceSpec::DEVICE_NOT_SET:
+      break;
+  }
+  return MissingField(field + ".device");
+}
+
+}  // namespace
+
+Status CheckDevices(const v1::GuestSpec& spec) {
+  if (spec.disks_size() > kMaxDisks) return BadField("disks", "at most {}", kMaxDisks);
+  if (spec.network_interfaces_size() > kMaxNetworkInterfaces) {
+    return BadField("network_interfaces", "at most {}", kMaxNetworkInterfaces);
+  }
+  if (spec.assigned_devices_size() > kMaxAssignedDevices) {
+    return BadField("assigned_devices", "at most {}", kMaxAssignedDevices);
+  }
+  std::set<std::string> ids;
+  const auto check_id = [&](const std::string& field, const std::string& given,
+                            const std::string& id) -> Status {
+    if (!given.empty() && !IsWord(given, kMaxDeviceIdBytes)) {
+      return BadField(field + ".id", "\"{}\" is not 1 to {} letters, digits and '-'", given,
+                      kMaxDeviceIdBytes);
+    }
+    if (!ids.insert(id).second) return BadField(field + ".id", "two devices have the id {}", id);
+    return Ok();
+  };
+  for (int i = 0; i < spec.disks_size(); ++i) {
+    const std::string field = fmt::format("disks[{}]", i);
+    TRY(check_id(field, spec.disks(i).id(), DiskId(spec, i)));
+    TRY(CheckDisk(field, spec.disks(i)));
+  }
+  for (int i = 0; i < spec.network_interfaces_size(); ++i) {
+    const std::string field = fmt::format("network_interfaces[{}]", i);
+    TRY(check_id(field, spec.network_interfaces(i).id(), NetworkInterfaceId(spec, i)));
+    TRY(CheckNetworkInterface(field, spec.network_interfaces(i)));
+  }
+  for (int i = 0; i < spec.assigned_devices_size(); ++i) {
+    const std::string field = fmt::format("assigned_devices[{}]", i);
+    TRY(check_id(field, spec.assigned_devices(i).id(), AssignedDeviceId(spec, i)));
+    TRY(CheckAssignedDevice(field, spec.assigned_devices(i)));
+  }
+  return Ok();
+}
+
+std::string DiskId(const v1::GuestSpec& spec, int index) {
+  return spec.disks(index).id().empty() ? fmt::format("disk{}", index) : spec.disks(index).id();
+}
+std::string NetworkInterfaceId(const v1::GuestSpec& spec, int index) {
+  const std::string& id = spec.network_interfaces(index).id();
+  return id.empty() ? fmt::format("net{}", index) : id;
+}
+std::string AssignedDeviceId(const v1::GuestSpec& spec, int index) {
+  const std::string& id = spec.assigned_devices(index).id();
+  return id.empty() ? fmt::format("assigned{}", index) : id;
+}
+
+}  // namespace berth::server

@@ -1,0 +1,36 @@
+// How the checks of a GuestSpec say which field is wrong, and why.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace berth::server {
+
+// `field` is a path below the spec: "cpus.vcpu_count", "disks[0].path".
+template <typename... Args>
+tl::unexpected<Error> BadField(std::string_view field, fmt::format_string<Args...> format, Args&&... args) {
+  return Fail(Error(Code::kInvalidArgument,
+                    fmt::format("guest.spec.{}: {}", field, fmt::format(format, std::forward<Args>(args)...)))
+                  .Reason("INVALID_FIELD")
+                  .Field(fmt::format("guest.spec.{}", field)));
+}
+
+inline tl::unexpected<Error> MissingField(std::string_view field) {
+  return Fail(Error(Code::kInvalidArgument, fmt::format("guest.spec.{} is required", field))
+                  .Reason("REQUIRED_FIELD")
+                  .Field(fmt::format("guest.spec.{}", field)));
+}
+
+// A path of the host: absolute, and there.
+inline Status CheckPathField(std::string_view field, const std::string& path) {
+  constexpr size_t kMaxPathBytes = 4095;
+  if (path.empty()) return MissingField(field);
+  if (path[0] != '/' || path.size() > kMaxPathBytes || path.find('\0') != std::string::npos) {
+    return BadField(field, "must be an absolute path of at most {} bytes", kMaxPathBytes);
+  }
+  return Ok();
+}
+
+}  // namespace berth::server

@@ -1,0 +1,285 @@
+#include "server/guest/launch_plan.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "net/host/mac_address.h"
+#include "server/guest/device_spec_check.h"
+#include "server/guest/spec_check.h"
+
+namespace berth::server {
+namespace {
+
+namespace control = berth::vmm::v1;
+
+// What a VMM locks besides its guest's memory: io_uring's rings and buffers.
+constexpr uint64_t kLockedOverheadBytes = 128 * kMiB;
+// Descriptors: some for itself, eventfds for queues, and for up to 2048 vectors of each assigned device.
+constexpr uint64_t kOwnFiles = 1024;
+constexpr uint64_t kFilesPerDevice = 64;
+constexpr uint64_t kFilesPerAssignedDevice = 2304;
+
+// The plan while it is made: every part adds its steps, its descriptors and its part of the message.
+class Planner {
+ public:
+  Planner(const StoredGuest& guest, const Placement& placement, const LaunchSettings& settings)
+      : stored_(guest),
+        guest_(guest.guest),
+        spec_(guest.guest.spec()),
+        placement_(placement),
+        settings_(settings) {}
+
+  uint32_t Add(Descriptor descriptor) {
+    plan_.descriptors.push_back(std::move(descriptor));
+    return static_cast<uint32_t>(plan_.descriptors.size() - 1);
+  }
+
+  void AddMachine() {
+    machine_->set_name(guest_.name().substr(guest_.name().find('/') + 1));
+    machine_->set_uid(guest_.uid());
+    machine_->set_on_reset(spec_.on_reset() == v1::STOP ? control::ON_RESET_QUIT : control::ON_RESET_RESTART);
+    machine_->set_sandbox(settings_.sandbox);
+    plan_.steps.push_back(RuntimeDirectoryStep{GuestRuntimeDir(settings_, guest_)});
+    plan_.build.set_listener_fd(Add(ListenerDescriptor{ControlSocketPath(settings_, guest_)}));
+    plan_.build.set_kvm_fd(Add(KvmDescriptor{}));
+  }
+
+  void AddCpus() {
+    const int sockets = std::max(spec_.cpus().socket_count(), 1);
+    const int threads = std::max(spec_.cpus().threads_per_core(), 1);
+    control::CpuConfig* cpus = machine_->mutable_cpus();
+    cpus->set_sockets(sockets);
+    cpus->set_threads_per_core(threads);
+    cpus->set_cores_per_socket(spec_.cpus().vcpu_count() / sockets / threads);
+    if (spec_.memory().nodes_size() == 0) return;
+    cpus->mutable_node_of_vcpu()->Resize(spec_.cpus().vcpu_count(), 0);
+    for (int node = 0; node < spec_.memory().nodes_size(); ++node) {
+      for (int vcpu : spec_.memory().nodes(node).vcpus()) cpus->set_node_of_vcpu(vcpu, node);
+    }
+  }
+
+  void AddMemoryNode(uint64_t size_bytes, int index,
+                     const google::protobuf::RepeatedField<int32_t>& distances) {
+    control::MemoryNode* node = machine_->add_memory_nodes();
+    const uint64_t page_size = spec_.memory().page_size_bytes();
+    node->set_size_bytes(size_bytes);
+    node->set_page_size_bytes(page_size);
+    node->set_memory_fd(Add(MemoryDescriptor{.name = fmt::format("{}-memory{}", machine_->name(), index),
+                                             .size_bytes = size_bytes,
+                                             .page_size_bytes = page_size == 0 ? 4096 : page_size}));
+    for (int host_node : placement_.memory_nodes[index]) node->add_host_nodes(host_node);
+    for (int distance : distances) node->add_distances(distance);
+  }
+
+  void AddMemory() {
+    const v1::MemorySpec& memory = spec_.memory();
+    if (memory.nodes_size() == 0) AddMemoryNode(memory.size_bytes(), 0, {});
+    for (int i = 0; i < memory.nodes_size(); ++i) {
+      AddMemoryNode(memory.nodes(i).size_bytes(), i, memory.nodes(i).distances());
+    }
+  }
+
+  void AddBoot() {
+    control::BootConfig* boot = machine_->mutable_boot();
+    boot->set_command_line(spec_.boot().command_line());
+    boot->set_kernel_fd(
+        Add(FileDescriptor{.role = FileDescriptor::Role::kKernel, .path = spec_.boot().kernel_path()}));
+    if (spec_.boot().initrd_path().empty()) return;
+    boot->set_has_initrd(true);
+    boot->set_initrd_fd(
+        Add(FileDescriptor{.role = FileDescriptor::Role::kInitrd, .path = spec_.boot().initrd_path()}));
+  }
+
+  void AddDisk(int index) {
+    const v1::DiskSpec& disk = spec_.disks(index);
+    control::DeviceConfig* device = machine_->add_devices();
+    device->set_id(DiskId(spec_, index));
+    control::BlockDevice* block = device->mutable_block();
+    block->set_image_fd(Add(FileDescriptor{.role = FileDescriptor::Role::kImage,
+                                           .path = disk.path(),
+                                           .writable = !disk.read_only(),
+                                           .direct = disk.cache() == v1::DiskSpec::DIRECT}));
+    block->set_read_only(disk.read_only());
+    block->set_serial(disk.serial());
+    block->set_queues(disk.queue_count());
+    block->set_logical_block_size_bytes(disk.logical_block_size_bytes());
+    block->set_physical_block_size_bytes(disk.physical_block_size_bytes());
+    block->set_discard(disk.discard());
+    block->set_write_through(disk.cache() == v1::DiskSpec::WRITE_THROUGH);
+  }
+
+  void AddNetworkInterface(int index) {
+    const v1::NetworkInterfaceSpec& nic = spec_.network_interfaces(index);
+    const std::string owner = guest_.uid() + "/" + NetworkInterfaceId(spec_, index);
+    const int queues = std::max(nic.queue_pair_count(), 1);
+    plan_.steps.push_back(TapStep{
+        .owner = owner, .bridge = nic.bridge(), .queues = queues, .mtu = static_cast<uint32_t>(nic.mtu())});
+    control::DeviceConfig* device = machine_->add_devices();
+    device->set_id(NetworkInterfaceId(spec_, index));
+    control::NetDevice* net = device->mutable_net();
+    for (int i = 0; i < queues; ++i) net->add_tap_fds(Add(TapQueueDescriptor{.owner = owner, .queue = i}));
+    for (int i = 0; i < queues && settings_.vhost_net; ++i) net->add_vhost_fds(Add(VhostNetDescriptor{}));
+    const net::MacAddress mac = nic.mac_address().empty()
+                                    ? net::MacAddressFor(owner)
+                                    : net::MacAddress::Parse(nic.mac_address()).value_or(net::MacAddress{});
+    net->set_mac_address(std::string(mac.bytes.begin(), mac.bytes.end()));
+    net->set_mtu(nic.mtu());
+  }
+
+  // Once for all virtual functions of one physical function.
+  void AddVfs(const ResolvedDevice::Vf& vf) {
+    for (const Step& step : plan_.steps) {
+      const VfsStep* vfs = std::get_if<VfsStep>(&step);
+      if (vfs != nullptr && vfs->physical_function == vf.physical_function) return;
+    }
+    plan_.steps.push_back(VfsStep{.physical_function = vf.physical_function, .count = vf.count});
+  }
+
+  // The device's name within its group, and whose descriptor the group's is, are known once the group is
+  // open.
+  void AddAssignedDevice(const ResolvedDevice& resolved) {
+    control::DeviceConfig* device = machine_->add_devices();
+    device->set_id(resolved.id);
+    control::VfioDevice* vfio = device->mutable_vfio();
+    vfio->set_skip_reset(resolved.skip_reset);
+    VfioDeviceName name;
+    if (resolved.mdev) {
+      const auto& mdev = *resolved.mdev;
+      if (mdev.create)
+        plan_.steps.push_back(MdevStep{.uuid = mdev.uuid, .parent = mdev.parent, .type = mdev.type});
+      name.mdev_uuid = mdev.uuid;
+    } else if (resolved.vf) {
+      const auto& vf = *resolved.vf;
+      AddVfs(vf);
+      // The physical function sets up a VF while no driver of the host's looks at it.
+      if (vf.settings != net::VfSettings{}) {
+        plan_.steps.push_back(VfSettingsStep{
+            .physical_function = vf.physical_function, .vf_index = vf.index, .wanted = vf.settings});
+      }
+      plan_.steps.push_back(DriverStep{.physical_function = vf.physical_function, .vf_index = vf.index});
+      name.vf = std::pair(vf.physical_function, vf.index);
+    } else {
+      plan_.steps.push_back(DriverStep{.address = resolved.address});
+      name.address = resolved.address;
+    }
+    vfio->set_group_fd(Add(name));
+    if (resolved.host_node && spec_.memory().nodes_size() > 1) SetNearestNode(*resolved.host_node, device);
+  }
+
+  // The guest node whose memory is on the device's host node, if there is one.
+  void SetNearestNode(int host_node, control::DeviceConfig* device) {
+    for (size_t i = 0; i < placement_.memory_nodes.size(); ++i) {
+      const auto& nodes = placement_.memory_nodes[i];
+      if (std::find(nodes.begin(), nodes.end(), host_node) == nodes.end()) continue;
+      device->set_has_node(true);
+      device->set_node(static_cast<uint32_t>(i));
+      return;
+    }
+  }
+
+  void AddRest() {
+    if (spec_.entropy_device()) {
+      control::DeviceConfig* device = machine_->add_devices();
+      device->set_id("entropy");
+      device->mutable_rng();
+    }
+    if (spec_.memory().balloon()) {
+      control::DeviceConfig* device = machine_->add_devices();
+      device->set_id("balloon");
+      device->mutable_balloon()->set_free_page_reporting(true);
+      device->mutable_balloon()->set_deflate_on_oom(true);
+    }
+    if (spec_.console().source() == v1::ConsoleSpec::VIRTIO) {
+      control::DeviceConfig* device = machine_->add_devices();
+      device->set_id("console");
+      device->mutable_virtio_console();
+      machine_->mutable_console()->set_source(control::ConsoleConfig::VIRTIO);
+    }
+  }
+
+  void AddCgroup() {
+    const host::CpuSet cpus = placement_.AllCpus();
+    CgroupStep cgroup{.guest = machine_->name(),
+                      .limits = {.cpus = cpus, .memory_nodes = placement_.AllNodes()}};
+    for (size_t i = 0; i < placement_.vcpus.size(); ++i) {
+      plan_.vcpu_places.push_back(
+          {.name = fmt::format("vcpu{}", i), .limits = {.cpus = placement_.vcpus[i]}});
+    }
+    plan_.emulator_place = {.name = "emulator", .limits = {.cpus = cpus}};
+    cgroup.children = plan_.vcpu_places;
+    cgroup.children.push_back(plan_.emulator_place);
+    plan_.steps.push_back(std::move(cgroup));
+  }
+
+  void SetLimits() {
+    const uint64_t assigned = spec_.assigned_devices_size();
+    // VFIO pins all of the guest's memory, once, in one container.
+    plan_.limits.locked_memory_bytes = kLockedOverheadBytes + (assigned > 0 ? MemorySize(spec_) : 0);
+    plan_.limits.open_files =
+        kOwnFiles + kFilesPerDevice * machine_->devices_size() + kFilesPerAssignedDevice * assigned;
+    plan_.limits.user = settings_.first_user + static_cast<uint32_t>(stored_.slot);
+  }
+
+  LaunchPlan Make(const std::vector<ResolvedDevice>& devices) {
+    AddMachine();
+    AddCpus();
+    AddMemory();
+    AddBoot();
+    for (int i = 0; i < spec_.disks_size(); ++i) AddDisk(i);
+    for (int i = 0; i < spec_.network_interfaces_size(); ++i) AddNetworkInterface(i);
+    for (const ResolvedDevice& device : devices) AddAssignedDevice(device);
+    if (!devices.empty()) machine_->set_vfio_container_fd_plus_one(Add(VfioContainerDescriptor{}) + 1);
+    AddRest();
+    AddCgroup();
+    SetLimits();
+    return std::move(plan_);
+  }
+
+ private:
+  const StoredGuest& stored_;
+  const v1::Guest& guest_;
+  const v1::GuestSpec& spec_;
+  const Placement& placement_;
+  const LaunchSettings& settings_;
+  LaunchPlan plan_;
+  control::MachineConfig* const machine_ = plan_.build.mutable_machine();
+};
+
+}  // namespace
+
+LaunchPlan MakeLaunchPlan(const StoredGuest& guest, const std::vector<ResolvedDevice>& devices,
+                          const Placement& placement, const LaunchSettings& settings) {
+  return Planner(guest, placement, settings).Make(devices);
+}
+
+std::string GuestRuntimeDir(const LaunchSettings& settings, const v1::Guest& guest) {
+  return fmt::format("{}/guests/{}", settings.runtime_dir, guest.uid());
+}
+
+std::string ControlSocketPath(const LaunchSettings& settings, const v1::Guest& guest) {
+  return GuestRuntimeDir(settings, guest) + "/control";
+}
+
+PlacementRequest ToPlacementRequest(const v1::GuestSpec& spec, const std::vector<ResolvedDevice>& devices) {
+  PlacementRequest request{.vcpu_count = spec.cpus().vcpu_count(),
+                           .threads_per_core = std::max(spec.cpus().threads_per_core(), 1)};
+  if (spec.memory().page_size_bytes() != 0) request.page_size_bytes = spec.memory().page_size_bytes();
+  for (const v1::GuestNodeSpec& node : spec.memory().nodes()) {
+    request.nodes.push_back({.size_bytes = static_cast<uint64_t>(node.size_bytes()),
+                             .vcpus = {node.vcpus().begin(), node.vcpus().end()}});
+  }
+  if (request.nodes.empty()) {
+    request.nodes.push_back({.size_bytes = static_cast<uint64_t>(spec.memory().size_bytes())});
+    for (int i = 0; i < request.vcpu_count; ++i) request.nodes[0].vcpus.push_back(i);
+  }
+  const v1::PlacementSpec& placement = spec.placement();
+  request.host_nodes.assign(placement.host_nodes().begin(), placement.host_nodes().end());
+  request.host_cpus.assign(placement.host_cpus().begin(), placement.host_cpus().end());
+  request.dedicated_cpus = placement.dedicated_cpus() || !request.host_cpus.empty();
+  for (const ResolvedDevice& device : devices) {
+    if (device.host_node) request.device_nodes.push_back(*device.host_node);
+  }
+  return request;
+}
+
+}  // namespace berth::server

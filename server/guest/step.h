@@ -1,0 +1,67 @@
+// The changes a guest's start makes on the host, as data.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "host/control/cgroup.h"
+#include "host/pci_address.h"
+#include "net/host/vf.h"
+
+namespace berth::server {
+
+// A directory of the guest's own below the runtime directory, for its control socket.
+struct RuntimeDirectoryStep {
+  std::string path;
+};
+// As many virtual functions as are needed. Shared by all guests that use some of the same physical function:
+// they are put back with the last of them.
+struct VfsStep {
+  host::PciAddress physical_function;
+  int count = 0;
+};
+struct VfSettingsStep {
+  host::PciAddress physical_function;
+  int vf_index = 0;
+  net::VfSettings wanted;
+};
+// A PCI function to vfio-pci: given by its address, or as a virtual function, whose address is known once it
+// exists.
+struct DriverStep {
+  std::optional<host::PciAddress> address;
+  host::PciAddress physical_function;
+  int vf_index = 0;
+};
+struct MdevStep {
+  std::string uuid, parent, type;
+};
+struct TapStep {
+  std::string owner;  // "GUEST-UID/net0"
+  std::string bridge;
+  int queues = 1;
+  uint32_t mtu = 0;
+};
+struct CgroupStep {
+  std::string guest;  // The guest's id.
+  host::CgroupCpus limits;
+  std::vector<host::CgroupChild> children;
+};
+
+// A process that is there already and is ended when the step is undone.
+struct ProcessStep {
+  int pid = 0;
+};
+
+using Step = std::variant<RuntimeDirectoryStep, VfsStep, VfSettingsStep, DriverStep, MdevStep, TapStep,
+                          CgroupStep, ProcessStep>;
+
+// What the store knows a step by: "runtime-directory", "vfs", "vf-settings", "driver", "mdev", "tap",
+// "cgroup", "process".
+std::string KindOf(const Step& step);
+// What it changes, for people and for finding the same change of another guest: "0000:01:00.0", "net0".
+std::string SubjectOf(const Step& step);
+// Whether guests share a change of this kind.
+bool IsShared(const std::string& kind);
+
+}  // namespace berth::server

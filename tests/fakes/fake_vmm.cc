@@ -1,0 +1,227 @@
+// A program in berth-vmm's place: speaks proto/berth/vmm/v1/control.proto on descriptor 3, runs nothing, and
+// misbehaves as the guest's kernel command line tells it, by words of this form:
+//
+//   die=REQUEST          ends at this request (build, run, describe, power_button, attach_console, quit,
+//   subscribe) hang=REQUEST         never answers it, nor anything after it fail=REQUEST:REASON  refuses it
+//   with FAILED_PRECONDITION and this reason lie=REQUEST          answers it under an id nobody used
+//   garbage=REQUEST      answers it with bytes that are no message
+//   flood=REQUEST        sends events without end once it is answered
+//   power_off=REQUEST    answers and powers off
+//   ignore_power_button  stays on
+//   foreign_tids         says that its vCPUs are threads of another process
+//
+// Its console prints "console of NAME\n" and then echoes.
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/socket.h"
+#include "berth/vmm/v1/control.pb.h"
+
+namespace berth {
+namespace {
+
+namespace control = berth::vmm::v1;
+
+const char* NameOf(const control::Request& request) {
+  switch (request.kind_case()) {
+    case control::Request::kBuild:
+      return "build";
+    case control::Request::kRun:
+      return "run";
+    case control::Request::kPowerButton:
+      return "power_button";
+    case control::Request::kResetMachine:
+      return "reset_machine";
+    case control::Request::kQuit:
+      return "quit";
+    case control::Request::kDescribe:
+      return "describe";
+    case control::Request::kAttachConsole:
+      return "attach_console";
+    case control::Request::kSubscribe:
+      return "subscribe";
+    default:
+      return "other";
+  }
+}
+
+class FakeVmm {
+ public:
+  void Serve() {
+    connections_.emplace_back(3);
+    while (!connections_.empty()) {
+      std::vector<pollfd> polled;
+      for (const UniqueFd& connection : connections_) polled.push_back({connection.get(), POLLIN, 0});
+      for (const UniqueFd& console : consoles_) polled.push_back({console.get(), POLLIN, 0});
+      if (listener_) polled.push_back({listener_.get(), POLLIN, 0});
+      ::poll(polled.data(), polled.size(), -1);
+      for (const pollfd& one : polled) {
+        if (one.revents != 0) OnReady(one.fd);
+      }
+    }
+    // The daemon is gone: go on, as a guest does, until somebody connects or kills us.
+  }
+
+ private:
+  void OnReady(int fd) {
+    if (listener_ && fd == listener_.get()) {
+      if (auto accepted = Accept(fd)) connections_.push_back(*std::move(accepted));
+      return;
+    }
+    for (size_t i = 0; i < consoles_.size(); ++i) {
+      if (consoles_[i].get() != fd) continue;
+      char bytes[4096];
+      const ssize_t count = ::read(fd, bytes, sizeof(bytes));
+      if (count <= 0)
+        consoles_.erase(consoles_.begin() + static_cast<long>(i));
+      else [[maybe_unused]]
+        const ssize_t echoed = ::write(fd, bytes, static_cast<size_t>(count));
+      return;
+    }
+    auto message = ReceiveMessage(fd);
+    control::Request request;
+    if (!message || !request.ParseFromString(message->bytes)) {
+      std::erase_if(connections_, [fd](const UniqueFd& connection) { return connection.get() == fd; });
+      // Once it has a listener it waits for the next daemon.
+      while (connections_.empty() && listener_) {
+        if (auto accepted = Accept(listener_.get())) connections_.push_back(*std::move(accepted));
+      }
+      return;
+    }
+    Handle(fd, request, message->fds);
+  }
+
+  bool Told(const std::string& what, const std::string& request) const {
+    return (" " + command_line_ + " ").find(" " + what + "=" + request) != std::string::npos;
+  }
+
+  static void Send(int fd, const control::FromVmm& from) { (void)SendMessage(fd, from.SerializeAsString()); }
+
+  void SetState(control::MachineState state) {
+    state_ = state;
+    control::FromVmm from;
+    from.mutable_event()->set_kind(control::Event::STATE_CHANGED);
+    from.mutable_event()->set_state(state);
+    for (int fd : subscribers_) Send(fd, from);
+  }
+
+  void Handle(int fd, const control::Request& request, std::vector<UniqueFd>& fds) {
+    const std::string name = NameOf(request);
+    if (request.has_build()) {
+      machine_ = request.build().machine();
+      command_line_ = machine_.boot().command_line();
+    }
+    if (Told("die", name)) ::_exit(1);
+    if (Told("hang", name)) {
+      while (true) ::pause();
+    }
+    if (Told("garbage", name)) {
+      (void)SendMessage(fd, "\xff\xff\xff\xff");
+      return;
+    }
+    control::FromVmm from;
+    control::Reply* reply = from.mutable_reply();
+    reply->set_id(Told("lie", name) ? request.id() + 1000 : request.id());
+    const size_t fail = command_line_.find("fail=" + name + ":");
+    if (fail != std::string::npos) {
+      const size_t start = fail + 6 + name.size();
+      reply->set_code(9);
+      reply->set_reason(command_line_.substr(start, command_line_.find(' ', start) - start));
+      reply->set_message("the fake refuses " + name + "\x1b[31m");
+      return Send(fd, from);
+    }
+    Do(fd, request, fds, *reply);
+    Send(fd, from);
+    if (request.has_run()) SetState(control::RUNNING);
+    if (request.has_power_button() && command_line_.find("ignore_power_button") == std::string::npos) {
+      SetState(control::POWERED_OFF);
+    }
+    if (Told("power_off", name)) SetState(control::POWERED_OFF);
+    if (Told("flood", name)) {
+      std::thread([fd] {
+        control::FromVmm event;
+        event.mutable_event()->set_kind(control::Event::WARNING);
+        event.mutable_event()->set_text("flood");
+        while (true) Send(fd, event);
+      }).detach();
+    }
+    if (request.has_quit()) ::_exit(0);
+  }
+
+  void Do(int fd, const control::Request& request, std::vector<UniqueFd>& fds, control::Reply& reply) {
+    switch (request.kind_case()) {
+      case control::Request::kBuild:
+        if (request.build().listener_fd() < fds.size())
+          listener_ = std::move(fds[request.build().listener_fd()]);
+        for (UniqueFd& kept : fds) kept_.push_back(std::move(kept));  // As a VMM has its images open.
+        MakeThreads();
+        *reply.mutable_built() = built_;
+        state_ = control::BUILT;
+        break;
+      case control::Request::kDescribe: {
+        auto& description = *reply.mutable_description();
+        *description.mutable_machine() = machine_;
+        description.set_state(state_);
+        *description.mutable_built() = built_;
+        description.set_pid(::getpid());
+        break;
+      }
+      case control::Request::kAttachConsole: {
+        if (fds.empty()) break;
+        const std::string banner = "console of " + machine_.name() + "\n";
+        [[maybe_unused]] const ssize_t written = ::write(fds[0].get(), banner.data(), banner.size());
+        consoles_.push_back(std::move(fds[0]));
+        break;
+      }
+      case control::Request::kSubscribe:
+        subscribers_.push_back(fd);
+        break;
+      default:
+        break;
+    }
+  }
+
+  void MakeThreads() {
+    const auto& cpus = machine_.cpus();
+    for (uint32_t i = 0; i < cpus.sockets() * cpus.cores_per_socket() * cpus.threads_per_core(); ++i) {
+      std::atomic<int> tid{0};
+      std::thread([&tid] {
+        tid = ::gettid();
+        tid.notify_one();
+        while (true) ::pause();
+      }).detach();
+      tid.wait(0);
+      built_.add_vcpu_tids(command_line_.find("foreign_tids") == std::string::npos ? tid.load()
+                                                                                   : ::getppid());
+    }
+    int slot = 1;
+    for (const auto& device : machine_.devices()) {
+      auto* state = built_.add_devices();
+      state->set_id(device.id());
+      state->set_guest_address("0000:0" + std::to_string(slot++) + ":00.0");
+    }
+  }
+
+  std::vector<UniqueFd> connections_, consoles_, kept_;
+  std::vector<int> subscribers_;
+  UniqueFd listener_;
+  control::MachineConfig machine_;
+  std::string command_line_;
+  control::Built built_;
+  control::MachineState state_ = control::BUILDING;
+};
+
+}  // namespace
+}  // namespace berth
+
+int main() {
+  berth::FakeVmm().Serve();
+  return 0;
+}

@@ -1,0 +1,128 @@
+#include "server/guest/spec_check.h"
+
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "tests/fakes/sample_spec.h"
+
+namespace berth::server {
+namespace {
+
+// The field that is refused when the sample spec is changed by this text; "" if none is.
+std::string RefusedField(const std::string& change) {
+  v1::GuestSpec spec = SampleSpec(), extra;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(change, &extra)) << change;
+  spec.MergeFrom(extra);
+  const Status status = CheckSpec(spec);
+  if (status) return "";
+  EXPECT_EQ(status.error().code(), Code::kInvalidArgument);
+  EXPECT_FALSE(status.error().reason().empty());
+  EXPECT_TRUE(status.error().field().starts_with("guest.spec.")) << status.error().field();
+  return status.error().field().substr(11);
+}
+
+TEST(CheckSpec, TakesASpecWithEverything) {
+  EXPECT_EQ(RefusedField(R"(
+    cpus { vcpu_count: 4 threads_per_core: 2 }
+    memory { size_bytes: 134217728 page_size_bytes: 2097152
+             nodes { size_bytes: 67108864 vcpus: [0, 1] distances: [10, 21] }
+             nodes { size_bytes: 67108864 vcpus: [2, 3] distances: [21, 10] } }
+    boot { initrd_path: "/boot/initrd.img" command_line: "console=ttyS0" }
+    disks { path: "/var/lib/disk.img" serial: "DISK-1" logical_block_size_bytes: 512
+            physical_block_size_bytes: 4096 cache: DIRECT discard: true queue_count: 2 }
+    disks { id: "data" path: "/var/lib/data.img" read_only: true }
+    network_interfaces { bridge: "br0" mac_address: "52:54:00:12:34:56" mtu: 9000 queue_pair_count: 4 }
+    assigned_devices { pci_address: "0000:03:00.0" }
+    assigned_devices { virtual_function { physical_function: "0000:01:00.0" index: 0 mac_address: "52:54:00:00:00:07" vlan_id: 7 } }
+    assigned_devices { mediated_device { create { parent: "mtty" type: "mtty-2" } } }
+    assigned_devices { mediated_device { uuid: "11111111-2222-4333-8444-555555555555" } }
+    placement { host_cpus: [4, 5, 6, 7] }
+    console { source: VIRTIO } on_reset: STOP entropy_device: true)"),
+            "");
+}
+
+TEST(CheckSpec, NamesTheFieldThatIsMissing) {
+  EXPECT_EQ(CheckSpec({}).error().reason(), "REQUIRED_FIELD");
+  EXPECT_EQ(CheckSpec({}).error().field(), "guest.spec.cpus.vcpu_count");
+  v1::GuestSpec spec = SampleSpec();
+  spec.clear_memory();
+  EXPECT_EQ(CheckSpec(spec).error().field(), "guest.spec.memory.size_bytes");
+  spec = SampleSpec("");
+  EXPECT_EQ(CheckSpec(spec).error().field(), "guest.spec.boot.kernel_path");
+}
+
+struct BadSpec {
+  const char* change;
+  const char* field;
+};
+class CheckSpecRefuses : public testing::TestWithParam<BadSpec> {};
+
+TEST_P(CheckSpecRefuses, ThisField) { EXPECT_EQ(RefusedField(GetParam().change), GetParam().field); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Fields, CheckSpecRefuses,
+    testing::Values(
+        BadSpec{"cpus { vcpu_count: -1 }", "cpus.vcpu_count"},
+        BadSpec{"cpus { vcpu_count: 256 }", "cpus.vcpu_count"},
+        BadSpec{"cpus { vcpu_count: 3 threads_per_core: 2 }", "cpus.vcpu_count"},
+        BadSpec{"cpus { threads_per_core: 9 }", "cpus.threads_per_core"},
+        BadSpec{"cpus { socket_count: -2 }", "cpus.socket_count"},
+        BadSpec{"memory { size_bytes: -1 }", "memory.size_bytes"},
+        BadSpec{"memory { size_bytes: 4096 }", "memory.size_bytes"},
+        BadSpec{"memory { size_bytes: 67108865 }", "memory.size_bytes"},
+        BadSpec{"memory { size_bytes: 9223372036854775807 }", "memory.size_bytes"},
+        BadSpec{"memory { page_size_bytes: 5000 }", "memory.page_size_bytes"},
+        BadSpec{"memory { nodes { size_bytes: 67108864 } }", "memory.nodes"},
+        BadSpec{"memory { nodes { size_bytes: 67108864 vcpus: [0, 0] } }", "memory.nodes[0].vcpus"},
+        BadSpec{"memory { nodes { size_bytes: 67108864 vcpus: 1 } }", "memory.nodes[0].vcpus"},
+        BadSpec{"memory { nodes { size_bytes: 67108864 vcpus: 0 distances: 11 } }",
+                "memory.nodes[0].distances"},
+        BadSpec{"memory { nodes { size_bytes: 33554432 vcpus: 0 } }", "memory.size_bytes"},
+        BadSpec{"memory { balloon: true } assigned_devices { pci_address: '0000:03:00.0' }",
+                "memory.balloon"},
+        BadSpec{"boot { kernel_path: 'vmlinuz' }", "boot.kernel_path"},
+        BadSpec{"boot { initrd_path: 'x' }", "boot.initrd_path"},
+        BadSpec{"boot { command_line: 'a\\nb' }", "boot.command_line"}, BadSpec{"disks { }", "disks[0].path"},
+        BadSpec{"disks { path: '/x' id: 'a/b' }", "disks[0].id"},
+        BadSpec{"disks { path: '/x' } disks { path: '/y' id: 'disk0' }", "disks[1].id"},
+        BadSpec{"disks { path: '/x' serial: '123456789012345678901' }", "disks[0].serial"},
+        BadSpec{"disks { path: '/x' logical_block_size_bytes: 1024 }", "disks[0].logical_block_size_bytes"},
+        BadSpec{"disks { path: '/x' logical_block_size_bytes: 4096 physical_block_size_bytes: 512 }",
+                "disks[0].physical_block_size_bytes"},
+        BadSpec{"disks { path: '/x' cache: 17 }", "disks[0].cache"},
+        BadSpec{"disks { path: '/x' read_only: true discard: true }", "disks[0].discard"},
+        BadSpec{"disks { path: '/x' queue_count: 17 }", "disks[0].queue_count"},
+        BadSpec{"network_interfaces { }", "network_interfaces[0].bridge"},
+        BadSpec{"network_interfaces { bridge: 'br0/../x' }", "network_interfaces[0].bridge"},
+        BadSpec{"network_interfaces { bridge: 'br0' mac_address: '01:00:00:00:00:01' }",
+                "network_interfaces[0].mac_address"},
+        BadSpec{"network_interfaces { bridge: 'br0' mtu: 10 }", "network_interfaces[0].mtu"},
+        BadSpec{"assigned_devices { }", "assigned_devices[0].device"},
+        BadSpec{"assigned_devices { pci_address: '1:2' }", "assigned_devices[0].pci_address"},
+        BadSpec{"assigned_devices { virtual_function { } }",
+                "assigned_devices[0].virtual_function.physical_function"},
+        BadSpec{"assigned_devices { virtual_function { physical_function: '0000:01:00.0' index: -1 } }",
+                "assigned_devices[0].virtual_function.index"},
+        BadSpec{"assigned_devices { virtual_function { physical_function: '0000:01:00.0' vlan_id: 4095 } }",
+                "assigned_devices[0].virtual_function.vlan_id"},
+        BadSpec{"assigned_devices { mediated_device { uuid: 'x' } }",
+                "assigned_devices[0].mediated_device.uuid"},
+        BadSpec{"assigned_devices { mediated_device { create { parent: '../..' type: 'x' } } }",
+                "assigned_devices[0].mediated_device.create"},
+        BadSpec{"placement { host_cpus: [1, 2] }", "placement.host_cpus"},
+        BadSpec{"placement { host_cpus: -1 }", "placement.host_cpus"},
+        BadSpec{"placement { host_nodes: [1, 1] }", "placement.host_nodes"},
+        BadSpec{"console { source: 9 }", "console.source"}, BadSpec{"on_reset: 9", "on_reset"}));
+
+TEST(CheckGuestId, IsALabelOfRfc1034) {
+  EXPECT_TRUE(CheckGuestId("a"));
+  EXPECT_TRUE(CheckGuestId("web-1"));
+  for (const char* bad : {"", "1a", "a-", "-a", "A", "a.b", "a/b", "\xc3\xa9"}) {
+    EXPECT_EQ(CheckGuestId(bad).error().reason(), "BAD_GUEST_ID") << bad;
+  }
+  EXPECT_TRUE(CheckGuestId(std::string(63, 'a')));
+  EXPECT_FALSE(CheckGuestId(std::string(64, 'a')));
+}
+
+}  // namespace
+}  // namespace berth::server
