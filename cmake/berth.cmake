@@ -40,8 +40,22 @@ function(berth_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
+# berth_lab_test(NAME SOURCES x_test.cc LINK ...): a GoogleTest binary for the lab host, where it finds real devices and
+# is root: `scripts/test lab` runs each in one process, in the source directory. Not a test of ctest.
+add_custom_target(lab_tests)
+function(berth_lab_test name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE berth_options ${arg_LINK} GTest::gmock_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lab
+    INTERPROCEDURAL_OPTIMIZATION OFF)
+  add_dependencies(lab_tests ${name})
+endfunction()
+
 # berth_fuzzer(NAME SOURCES x_fuzz.cc LINK ...): a libFuzzer target with BERTH_FUZZ; without, the same code as a test that
-# runs it over a fixed number of pseudo-random inputs, or over the files it is given.
+# runs it over a fixed number of pseudo-random inputs, or over the files it is given. Its seeds, if it has any, are the
+# files in tests/fuzz/corpus/NAME.
+add_custom_target(fuzzers)
 function(berth_fuzzer name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   if(BERTH_FUZZ)
@@ -49,6 +63,7 @@ function(berth_fuzzer name)
     target_link_libraries(${name} PRIVATE berth_options ${arg_LINK})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+    add_dependencies(fuzzers ${name})
   else()
     add_executable(${name} ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cc)
     target_link_libraries(${name} PRIVATE berth_options ${arg_LINK})

@@ -69,10 +69,21 @@ kernel_dir() {
 }
 unpack_kernel() {
   local release=$1 to=$2
-  mkdir -p "$to"
-  (cd "$to" && apt-get -qq -o APT::Sandbox::User=root download "linux-image-$release" && dpkg -x ./*.deb . && rm ./*.deb)
+  unpack "$to" "linux-image-$release"
   rm -rf "${to:?}/usr"
   depmod -b "$to" "$release"
+}
+
+# unpack DIR PACKAGE...: the files of Debian packages, without installing them.
+unpack() {
+  local to=$1
+  shift
+  mkdir -p "$to"
+  (
+    cd "$to"
+    apt-get -qq -o APT::Sandbox::User=root download "$@"
+    for package in ./*.deb; do dpkg -x "$package" . && rm "$package"; done
+  )
 }
 
 # modules_with_dependencies RELEASE KERNEL_DIR MODULE...: the .ko.xz files to insert, in order, each once.
