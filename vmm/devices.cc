@@ -5,6 +5,7 @@
 #include "block/file.h"
 #include "hw/pci/root_port.h"
 #include "hw/virtio/block.h"
+#include "hw/virtio/net.h"
 #include "hw/virtio/pci_transport.h"
 #include "hw/virtio/rng.h"
 
@@ -20,8 +21,7 @@ std::string RootAddress(unsigned device) { return fmt::format("0000:00:{:02x}.0"
 
 }  // namespace
 
-Result<std::vector<v1::DeviceState>> DeviceBuilder::Build(const v1::MachineConfig& config, PciBus& root) {
-  std::vector<v1::DeviceState> states;
+Result<BuiltDevices> DeviceBuilder::Build(const v1::MachineConfig& config, PciBus& root) {
   unsigned number = kFirstDevice;
   for (const v1::DeviceConfig& device : config.devices()) {
     if (number == PciBus::kMaxDevices) {
@@ -46,21 +46,31 @@ Result<std::vector<v1::DeviceState>> DeviceBuilder::Build(const v1::MachineConfi
     v1::DeviceState state;
     state.set_id(device.id());
     state.set_guest_address(RootAddress(number));
-    states.push_back(std::move(state));
+    built_.states.push_back(std::move(state));
     ++number;
   }
-  return states;
+  return std::move(built_);
 }
 
 DeviceBuilder::Function DeviceBuilder::Create(const v1::DeviceConfig& device) {
   switch (device.kind_case()) {
     case v1::DeviceConfig::kBlock:
       return Virtio(device, TRY(Block(device)));
+    case v1::DeviceConfig::kNet:
+      return Virtio(device, TRY(Net(device)));
     case v1::DeviceConfig::kRng:
       return Virtio(device, CreateVirtioRng());
-    default:
-      return Fail(Code::kUnimplemented, "this berth-vmm does not know its kind");
+    case v1::DeviceConfig::kBalloon:
+      return Virtio(device, TRY(Balloon(device)));
+    case v1::DeviceConfig::kVirtioConsole:
+      return Virtio(device, TRY(VirtioConsole()));
+    case v1::DeviceConfig::kVfio:
+      if (context_.assigned == nullptr) return Fail(Code::kInvalidArgument, "there is no VFIO container");
+      return context_.assigned->CreateFunction(device, fds_, context_.io_loop);
+    case v1::DeviceConfig::KIND_NOT_SET:
+      break;
   }
+  return Fail(Code::kUnimplemented, "this berth-vmm does not know its kind");
 }
 
 DeviceBuilder::Function DeviceBuilder::Virtio(const v1::DeviceConfig& config,
@@ -84,6 +94,38 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfi
                             .logical_block_size_bytes = config.logical_block_size_bytes(),
                             .physical_block_size_bytes = config.physical_block_size_bytes()},
                            std::move(node));
+}
+
+Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Net(const v1::DeviceConfig& device) {
+  const v1::NetDevice& config = device.net();
+  VirtioNetOptions options{.name = device.id()};
+  if (config.mac_address().size() != options.mac.size()) {
+    return Fail(Code::kInvalidArgument, "a MAC address has {} bytes, not {}", options.mac.size(),
+                config.mac_address().size());
+  }
+  std::copy(config.mac_address().begin(), config.mac_address().end(), options.mac.begin());
+  if (config.mtu() != 0) options.mtu = static_cast<uint16_t>(std::min(config.mtu(), 65535u));
+  std::vector<UniqueFd> taps;
+  for (const uint32_t fd : config.tap_fds()) taps.push_back(TRY(fds_->Take(fd)));
+  std::vector<std::unique_ptr<net::VhostNet>> vhost;
+  for (const uint32_t fd : config.vhost_fds()) vhost.push_back(TRY(net::VhostNet::Open(TRY(fds_->Take(fd)))));
+  return TRY(CreateVirtioNet(options, TRY(net::OpenTap(std::move(taps))), std::move(vhost)));
+}
+
+Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Balloon(const v1::DeviceConfig& device) {
+  const v1::BalloonDevice& config = device.balloon();
+  auto balloon = TRY(VirtioBalloon::Create({.free_page_reporting = config.free_page_reporting(),
+                                            .deflate_on_oom = config.deflate_on_oom(),
+                                            .pinned = context_.assigned != nullptr}));
+  built_.balloon = balloon.get();
+  return balloon;
+}
+
+Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::VirtioConsole() {
+  auto console = TRY(hw::VirtioConsole::Create(
+      [output = context_.console](std::span<const uint8_t> bytes) { output->Output(bytes); }));
+  built_.console = console.get();
+  return console;
 }
 
 kvm::CpuTopology Topology(const v1::CpuConfig& cpus) {

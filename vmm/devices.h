@@ -11,13 +11,14 @@
 #include "hw/acpi/tables.h"
 #include "hw/memory/guest_memory.h"
 #include "hw/pci/bus.h"
+#include "hw/virtio/balloon.h"
+#include "hw/virtio/console.h"
 #include "hw/virtio/device.h"
 #include "kvm/cpuid.h"
 #include "kvm/system.h"
-#include "kvm/vm.h"
+#include "vmm/assigned_devices.h"
 #include "vmm/console.h"
 #include "vmm/descriptors.h"
-#include "vmm/event_log.h"
 
 namespace berth::vmm {
 
@@ -26,13 +27,17 @@ struct DeviceContext {
   const hw::GuestMemory* memory = nullptr;
   EventLoop* io_loop = nullptr;  // No thread runs it yet.
   block::IoEngine* io_engine = nullptr;
-  EventLoop* control_loop = nullptr;
   hw::InterruptController* interrupts = nullptr;
-  kvm::Vm* vm = nullptr;
-  hw::AddressSpace* memory_space = nullptr;
   uint32_t vcpus = 1;
   Console* console = nullptr;
-  EventLog* events = nullptr;
+  AssignedDevices* assigned = nullptr;  // Where there are any.
+};
+
+// The devices the machine itself has to do with; owned by their functions.
+struct BuiltDevices {
+  std::vector<v1::DeviceState> states;
+  hw::VirtioBalloon* balloon = nullptr;
+  hw::VirtioConsole* console = nullptr;
 };
 
 class DeviceBuilder {
@@ -41,16 +46,20 @@ class DeviceBuilder {
 
   // Puts every device of the configuration on the bus: virtio devices on the root bus itself, from device 1
   // up, assigned devices each behind a root port of its own. Errors name the device.
-  Result<std::vector<v1::DeviceState>> Build(const v1::MachineConfig& config, hw::PciBus& root);
+  Result<BuiltDevices> Build(const v1::MachineConfig& config, hw::PciBus& root);
 
  private:
   using Function = Result<std::unique_ptr<hw::PciFunction>>;
   Function Create(const v1::DeviceConfig& device);
   Function Virtio(const v1::DeviceConfig& config, std::unique_ptr<hw::VirtioDevice> device);
   Result<std::unique_ptr<hw::VirtioDevice>> Block(const v1::DeviceConfig& device);
+  Result<std::unique_ptr<hw::VirtioDevice>> Net(const v1::DeviceConfig& device);
+  Result<std::unique_ptr<hw::VirtioDevice>> Balloon(const v1::DeviceConfig& device);
+  Result<std::unique_ptr<hw::VirtioDevice>> VirtioConsole();
 
   const DeviceContext context_;
   Descriptors* const fds_;
+  BuiltDevices built_;
 };
 
 kvm::CpuTopology Topology(const v1::CpuConfig& cpus);

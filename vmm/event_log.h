@@ -17,12 +17,16 @@ class EventLog {
  public:
   static constexpr size_t kKept = 64;
 
-  void Add(v1::Event::Kind kind, v1::MachineState state, std::string device_id = {}, std::string text = {});
+  // A change of the machine's state.
+  void SetState(v1::MachineState state, std::string text);
+  // Whatever else happens while it is in that state; `device_id` is empty for the machine itself.
+  void Add(v1::Event::Kind kind, std::string device_id, std::string text);
   const std::deque<v1::Event>& events() const { return events_; }
   // Called with each event from now on.
   void SetListener(std::function<void(const v1::Event&)> listener) { listener_ = std::move(listener); }
 
  private:
+  v1::MachineState state_ = v1::BUILDING;
   std::deque<v1::Event> events_;
   std::function<void(const v1::Event&)> listener_;
 };

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "hw/acpi/tables.h"
 #include "hw/pci/root_port.h"
-#include "vmm/devices.h"
 #include "vmm/memory_plan.h"
 
 namespace berth::vmm {
@@ -103,8 +102,11 @@ Status Machine::AddPorts(const char* name, uint16_t port, uint64_t count, IoHand
 Status Machine::CreateChipset(Descriptors& fds) {
   UniqueFd log;
   if (config_.console().has_log()) log = TRY(fds.Take(config_.console().log_fd()));
-  console_ = TRY(Console::Create(control_, std::move(log),
-                                 [this](std::span<const uint8_t> typed) { return serial_->Receive(typed); }));
+  console_ = TRY(Console::Create(control_, std::move(log), [this](std::span<const uint8_t> typed) {
+    const bool to_virtio =
+        config_.console().source() == v1::ConsoleConfig::VIRTIO && devices_.console != nullptr;
+    return to_virtio ? devices_.console->Input(typed) : serial_->Receive(typed);
+  }));
   serial_ = std::make_unique<Serial>(interrupts_.get(), map::kGsiSerial, [this](uint8_t byte) {
     console_->Output({&byte, 1});
   });
@@ -136,7 +138,7 @@ Status Machine::CreateChipset(Descriptors& fds) {
 
   pvpanic_ = std::make_unique<Pvpanic>([this](uint8_t reported) {
     control_->Post([this, reported] {
-      events_->Add(v1::Event::GUEST_PANICKED, state_, {}, fmt::format("pvpanic events {:#x}", reported));
+      events_->Add(v1::Event::GUEST_PANICKED, {}, fmt::format("pvpanic events {:#x}", reported));
     });
   });
   return AddPorts("pvpanic", map::kPortPvpanic, 1, pvpanic_.get());
@@ -161,18 +163,19 @@ Status Machine::CreatePci() {
 Status Machine::CreateDevices(Descriptors& fds) {
   io_loop_ = TRY(EventLoop::Create());
   io_engine_ = TRY(block::CreateIoEngine(io_loop_.get()));
-  DeviceBuilder builder({.memory = memory_.get(),
-                         .io_loop = io_loop_.get(),
-                         .io_engine = io_engine_.get(),
-                         .control_loop = control_,
-                         .interrupts = interrupts_.get(),
-                         .vm = vm_.get(),
-                         .memory_space = &memory_space_,
-                         .vcpus = Topology(config_.cpus()).vcpus(),
-                         .console = console_.get(),
-                         .events = events_},
-                        &fds);
-  device_states_ = TRY(builder.Build(config_, pci_->root()));
+  if (const uint32_t container = config_.vfio_container_fd_plus_one(); container != 0) {
+    assigned_ = TRY(
+        AssignedDevices::Create(TRY(fds.Take(container - 1)), vm_.get(), &memory_space_, control_, events_));
+  }
+  devices_ = TRY(DeviceBuilder({.memory = memory_.get(),
+                                .io_loop = io_loop_.get(),
+                                .io_engine = io_engine_.get(),
+                                .interrupts = interrupts_.get(),
+                                .vcpus = Topology(config_.cpus()).vcpus(),
+                                .console = console_.get(),
+                                .assigned = assigned_.get()},
+                               &fds)
+                     .Build(config_, pci_->root()));
 
   const std::vector<FunctionNeeds> needs = NeedsOf(pci_->root());
   const Memory64Needs memory64 = NeedsOfMemory64(needs);
@@ -235,7 +238,7 @@ Status Machine::LoadFirmwareTables() {
     for (uint32_t distance : node.distances())
       description.distances.push_back(static_cast<uint8_t>(distance));
   }
-  description.pci_nodes = PciNodes(config_, device_states_);
+  description.pci_nodes = PciNodes(config_, devices_.states);
 
   const acpi::Tables tables =
       TRY(acpi::BuildTables(description, map::kAcpiTables.start, map::kAcpiTables.size));
@@ -347,7 +350,7 @@ Status Machine::Reset() {
   TRY(LoadFirmwareTables());
   TRY(LoadKernel());
   TRY(EnterKernel());
-  events_->Add(v1::Event::GUEST_RESET, state_);
+  events_->Add(v1::Event::GUEST_RESET, {}, {});
   vcpus_->Resume();
   SetState(v1::RUNNING);
   return Ok();
@@ -357,8 +360,10 @@ void Machine::PressPowerButton() { power_->PressButton(); }
 
 Status Machine::AttachConsole(UniqueFd stream) { return console_->Attach(std::move(stream)); }
 
-Status Machine::SetBalloon(uint64_t) {
-  return berth::Fail(Code::kFailedPrecondition, "the machine has no balloon");
+Status Machine::SetBalloon(uint64_t size_bytes) {
+  if (devices_.balloon == nullptr)
+    return berth::Fail(Code::kFailedPrecondition, "the machine has no balloon");
+  return devices_.balloon->SetTarget(size_bytes);
 }
 
 void Machine::Fail(const std::string& why) {
@@ -370,14 +375,14 @@ void Machine::Fail(const std::string& why) {
 void Machine::SetState(v1::MachineState state, std::string text) {
   if (state == state_) return;
   state_ = state;
-  events_->Add(v1::Event::STATE_CHANGED, state, {}, std::move(text));
+  events_->SetState(state, std::move(text));
 }
 
 v1::Built Machine::Built() const {
   v1::Built built;
   for (pid_t tid : vcpus_->tids()) built.add_vcpu_tids(tid);
   built.add_io_tids(io_tid_);
-  for (const v1::DeviceState& device : device_states_) *built.add_devices() = device;
+  for (const v1::DeviceState& device : devices_.states) *built.add_devices() = device;
   return built;
 }
 

@@ -25,8 +25,10 @@
 #include "hw/pci/layout.h"
 #include "kvm/system.h"
 #include "kvm/vm.h"
+#include "vmm/assigned_devices.h"
 #include "vmm/console.h"
 #include "vmm/descriptors.h"
+#include "vmm/devices.h"
 #include "vmm/event_log.h"
 #include "vmm/vcpu_threads.h"
 
@@ -108,9 +110,10 @@ class Machine {
   std::unique_ptr<hw::Pvpanic> pvpanic_;
   std::vector<std::unique_ptr<hw::Region>> regions_;  // Of the chipset and the host bridge.
 
+  std::unique_ptr<AssignedDevices> assigned_;  // Outlives the functions on the bus.
   std::unique_ptr<hw::PciHostBridge> pci_;
   std::vector<hw::FunctionPlan> layout_;
-  std::vector<v1::DeviceState> device_states_;
+  BuiltDevices devices_;
 
   std::unique_ptr<hw::FileSource> kernel_, initrd_;
   UniqueFd kernel_fd_, initrd_fd_;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -105,12 +106,30 @@ class Launcher {
       device->set_id("rng0");
       device->mutable_rng();
     }
+    if (!options_.vfio.empty()) {
+      machine.set_vfio_container_fd_plus_one(Add(TRY(Open("/dev/vfio/vfio", O_RDWR))) + 1);
+    }
+    for (const std::string& device : options_.vfio) TRY(AddAssigned(machine, device));
     for (const std::string& path : options_.disks) {
       v1::DeviceConfig* device = machine.add_devices();
       device->set_id("disk:" + path);
       device->mutable_block()->set_image_fd(Add(TRY(Open(path, O_RDWR))));
       device->mutable_block()->set_serial("launched");
     }
+    return Ok();
+  }
+
+  // A PCI address or an mdev's UUID.
+  Status AddAssigned(v1::MachineConfig& machine, const std::string& name) {
+    const std::string bus = name.size() == 36 ? "mdev" : "pci";
+    const std::string link = fmt::format("/sys/bus/{}/devices/{}/iommu_group", bus, name);
+    char target[256] = {};
+    if (::readlink(link.c_str(), target, sizeof(target) - 1) < 0) return FailErrno(errno, "read {}", link);
+    const std::string group(::basename(target));
+    v1::DeviceConfig* device = machine.add_devices();
+    device->set_id(name);
+    device->mutable_vfio()->set_group_fd(Add(TRY(Open("/dev/vfio/" + group, O_RDWR))));
+    device->mutable_vfio()->set_device_name(name);
     return Ok();
   }
 
@@ -190,7 +209,8 @@ class Launcher {
     (void)Ask(quit, {});
     int status = 0;
     ::waitpid(pid_, &status, 0);
-    if (WIFSIGNALED(status)) return Fail(Code::kInternal, "the VMM was killed by signal {}", WTERMSIG(status));
+    if (WIFSIGNALED(status))
+      return Fail(Code::kInternal, "the VMM was killed by signal {}", WTERMSIG(status));
     return result;
   }
 
@@ -208,15 +228,17 @@ int main(int argc, char** argv) {
   namespace po = boost::program_options;
   berth::Options options;
   po::options_description description("vmm-launch runs one berth-vmm without a daemon");
-  description.add_options()                                                                //
-      ("help,h", "print this")                                                             //
-      ("vmm", po::value(&options.vmm)->required(), "the berth-vmm to run")                 //
-      ("kernel", po::value(&options.kernel)->required(), "kernel image")                   //
-      ("initrd", po::value(&options.initrd), "initial RAM disk")                           //
-      ("append", po::value(&options.command_line), "kernel command line")                  //
-      ("cpus", po::value(&options.cpus), "number of vCPUs")                                //
-      ("memory", po::value(&options.memory_mib), "memory in MiB")                          //
-      ("disk", po::value(&options.disks), "a raw image; may be given again")               //
+  description.add_options()                                                   //
+      ("help,h", "print this")                                                //
+      ("vmm", po::value(&options.vmm)->required(), "the berth-vmm to run")    //
+      ("kernel", po::value(&options.kernel)->required(), "kernel image")      //
+      ("initrd", po::value(&options.initrd), "initial RAM disk")              //
+      ("append", po::value(&options.command_line), "kernel command line")     //
+      ("cpus", po::value(&options.cpus), "number of vCPUs")                   //
+      ("memory", po::value(&options.memory_mib), "memory in MiB")             //
+      ("disk", po::value(&options.disks), "a raw image; may be given again")  //
+      ("vfio", po::value(&options.vfio),
+       "an assigned device: PCI address or mdev UUID; may be given again")                 //
       ("trace", po::value(&options.traces), "trace events to enable; may be given again")  //
       ("rng", po::bool_switch(&options.rng), "a virtio-rng device")                        //
       ("sandbox", po::bool_switch(&options.sandbox), "let the monitor confine itself");
