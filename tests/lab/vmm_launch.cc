@@ -2,8 +2,10 @@
 // goes to standard output; the exit status is 0 if the guest powered off.
 
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -12,6 +14,8 @@
 #include <iostream>
 
 #include <boost/program_options.hpp>
+#include <net/if.h>
+#include <netinet/ether.h>
 
 #include "base/bytes.h"
 #include "base/socket.h"
@@ -110,12 +114,31 @@ class Launcher {
       machine.set_vfio_container_fd_plus_one(Add(TRY(Open("/dev/vfio/vfio", O_RDWR))) + 1);
     }
     for (const std::string& device : options_.vfio) TRY(AddAssigned(machine, device));
+    for (const std::string& tap : options_.taps) TRY(AddNet(machine, tap));
     for (const std::string& path : options_.disks) {
       v1::DeviceConfig* device = machine.add_devices();
       device->set_id("disk:" + path);
       device->mutable_block()->set_image_fd(Add(TRY(Open(path, O_RDWR))));
       device->mutable_block()->set_serial("launched");
     }
+    return Ok();
+  }
+
+  // NAME/MAC: a tap that exists, and the guest's address.
+  Status AddNet(v1::MachineConfig& machine, const std::string& tap) {
+    ifreq request{};
+    const size_t slash = tap.find('/');
+    tap.copy(request.ifr_name, std::min<size_t>(slash, IFNAMSIZ - 1));
+    request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+    UniqueFd fd = TRY(Open("/dev/net/tun", O_RDWR));
+    if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return FailErrno(errno, "attach to the tap {}", tap);
+    const ether_addr* mac = ::ether_aton(tap.substr(slash + 1).c_str());
+    if (slash == std::string::npos || mac == nullptr)
+      return Fail(Code::kInvalidArgument, "--tap {}: NAME/MAC", tap);
+    v1::DeviceConfig* device = machine.add_devices();
+    device->set_id("net:" + tap);
+    device->mutable_net()->add_tap_fds(Add(std::move(fd)));
+    device->mutable_net()->set_mac_address(mac->ether_addr_octet, sizeof(mac->ether_addr_octet));
     return Ok();
   }
 
@@ -239,6 +262,7 @@ int main(int argc, char** argv) {
       ("disk", po::value(&options.disks), "a raw image; may be given again")  //
       ("vfio", po::value(&options.vfio),
        "an assigned device: PCI address or mdev UUID; may be given again")                 //
+      ("tap", po::value(&options.taps), "NAME/MAC: a NIC on a tap; may be given again")    //
       ("trace", po::value(&options.traces), "trace events to enable; may be given again")  //
       ("rng", po::bool_switch(&options.rng), "a virtio-rng device")                        //
       ("sandbox", po::bool_switch(&options.sandbox), "let the monitor confine itself");
