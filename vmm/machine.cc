@@ -25,7 +25,7 @@ Result<std::unique_ptr<Machine>> Machine::Build(const v1::MachineConfig& config,
   TRY(machine->CreatePci());               // host bridge: ECAM and configuration ports
   TRY(machine->CreateDevices(fds));        // virtio and assigned devices; BARs laid out
   machine->StartIoThread();                // which uses the devices from here on
-  TRY(machine->LoadFirmwareTables());      // ACPI
+  TRY(machine->LoadFirmware());            // ACPI tables, reset vector
   TRY(machine->OpenBootFiles(fds));
   TRY(machine->LoadKernel());   // kernel, initrd, command line
   TRY(machine->CreateVcpus());  // CPUID, entry state, threads
@@ -46,6 +46,11 @@ Machine::~Machine() {
 Status Machine::CreateVm(UniqueFd kvm) {
   system_ = std::make_unique<kvm::System>(TRY(kvm::System::Create(std::move(kvm))));
   vm_ = TRY(kvm::Vm::Create(system_.get()));
+  const kvm::CpuTopology topology = Topology(config_.cpus());
+  if (topology.vcpus() == 0 || topology.vcpus() > vm_->max_vcpus()) {
+    return berth::Fail(Code::kInvalidArgument, "{} vCPUs; KVM gives a machine 1 to {}", topology.vcpus(),
+                       vm_->max_vcpus());
+  }
   interrupts_ = std::make_unique<KvmInterrupts>(vm_.get());
   slots_ = std::make_unique<KvmMemorySlots>(vm_.get());
   memory_doorbells_ = std::make_unique<KvmIoEvents>(vm_.get(), false);
@@ -196,7 +201,7 @@ void Machine::StartIoThread() {
   while (io_tid_ == 0) std::this_thread::yield();
 }
 
-Status Machine::LoadFirmwareTables() {
+Status Machine::LoadFirmware() {
   acpi::Description description{
       .cpus = {},
       .memory = {},
@@ -247,6 +252,10 @@ Status Machine::LoadFirmwareTables() {
     return berth::Fail(Code::kInvalidArgument, "a machine needs at least 1 MiB of memory on its first node");
   }
   rsdp_address_ = tables.rsdp_address;
+  // mov dx, kPortReset; mov al, Power::kResetValue; out dx, al; hlt; jmp to the hlt
+  static_assert(map::kPortReset == 0x0cf9 && Power::kResetValue == 6);
+  static constexpr uint8_t kResetCode[] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd};
+  CHECK(memory_->Write(map::kResetVector, kResetCode));
   return Ok();
 }
 
@@ -267,10 +276,6 @@ Status Machine::LoadKernel() {
 
 Status Machine::CreateVcpus() {
   const kvm::CpuTopology topology = Topology(config_.cpus());
-  if (topology.vcpus() == 0 || topology.vcpus() > vm_->max_vcpus()) {
-    return berth::Fail(Code::kInvalidArgument, "{} vCPUs; KVM gives a machine 1 to {}", topology.vcpus(),
-                       vm_->max_vcpus());
-  }
   TRY(kvm::Vcpu::PrepareKicks());
   const std::vector<kvm::CpuidEntry> supported = TRY(system_->SupportedCpuid());
   std::vector<std::unique_ptr<kvm::Vcpu>> vcpus;
@@ -347,7 +352,7 @@ Status Machine::Reset() {
   serial_->Reset();
   for (auto& vcpu : vcpus_->vcpus()) TRY(vcpu->Reset());
   pci_->Locked([this] { ApplyLayout(pci_->root(), layout_); });
-  TRY(LoadFirmwareTables());
+  TRY(LoadFirmware());
   TRY(LoadKernel());
   TRY(EnterKernel());
   events_->Add(v1::Event::GUEST_RESET, {}, {});

@@ -66,7 +66,7 @@ class Machine {
   Status CreatePci();
   Status CreateDevices(Descriptors& fds);
   void StartIoThread();
-  Status LoadFirmwareTables();
+  Status LoadFirmware();
   Status OpenBootFiles(Descriptors& fds);
   Status LoadKernel();
   Status CreateVcpus();

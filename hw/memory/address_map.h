@@ -17,7 +17,10 @@ inline constexpr uint64_t kGdt = 0x500, kPvhStartInfo = 0x6000, kBootParams = 0x
 inline constexpr uint64_t kCommandLineMax = 0x10000;
 inline constexpr Range kLowMemory = {0, 0xa0000};
 inline constexpr Range kLegacyHole = {0xa0000, 0x60000};  // RAM, reserved in e820; holds the ACPI tables.
-inline constexpr Range kAcpiTables = {0xe0000, 0x20000};
+inline constexpr Range kAcpiTables = {0xe0000, 0x1fff0};
+// Where a CPU starts in real mode: a few instructions that write the reset register. Linux, with
+// hardware-reduced ACPI and without EFI, restarts a machine by jumping there.
+inline constexpr uint64_t kResetVector = 0xffff0;
 inline constexpr uint64_t kHighMemoryStart = 0x100000;
 
 // The 32-bit hole.
