@@ -139,8 +139,8 @@ class Balloon final : public VirtioBalloon {
 
   void Inflate(VirtQueue& queue, const DescriptorChain& chain) {
     const std::vector<uint8_t> message = Message(chain, kMaxPagesAChain * 4);
-    std::vector<uint32_t> numbers(message.size() / 4);
-    std::memcpy(numbers.data(), message.data(), numbers.size() * 4);
+    std::vector<uint32_t> numbers;
+    for (size_t at = 0; at + 4 <= message.size(); at += 4) numbers.push_back(LoadLe<uint32_t>(&message[at]));
     trace::virtio_balloon_inflate(numbers.size());
     inflated_.Add(numbers.size());
     for (const Range& range : PageRanges(std::move(numbers)))

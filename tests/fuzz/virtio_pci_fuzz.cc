@@ -1,5 +1,8 @@
 // A whole virtio function under a hostile guest: configuration space, BAR, RAM and doorbells, with the device
 // working.
+#include <array>
+#include <functional>
+
 #include "base/log.h"
 #include "hw/pci/pci_registers.h"
 #include "hw/virtio/balloon.h"
@@ -26,20 +29,33 @@ enum Operation : uint8_t {
   kBringUp,
   kTurn,
   kReset,
+  kOffer,
+  kHost,
   kCount
 };
 
-std::unique_ptr<VirtioDevice> MakeDevice(uint8_t which) {
+// A device of one of three types. `host` gets a function that does what the host may do with it at any time.
+std::unique_ptr<VirtioDevice> MakeDevice(uint8_t which, std::function<void(uint8_t)>* host) {
   if (which % 3 == 0) return CreateVirtioRng();
-  if (which % 3 == 1) return *VirtioConsole::Create([](std::span<const uint8_t>) {});
-  return *VirtioBalloon::Create({.free_page_reporting = true});
+  if (which % 3 == 1) {
+    auto console = *VirtioConsole::Create([](std::span<const uint8_t>) {});
+    *host = [raw = console.get()](uint8_t byte) { raw->Input({&byte, 1}); };
+    return console;
+  }
+  auto balloon = *VirtioBalloon::Create({.free_page_reporting = true});
+  *host = [raw = balloon.get()](uint8_t what) {
+    raw->RequestStatistics();
+    raw->SetPinned(what & 1);
+    if (const Status set = raw->SetTarget(what * kMiB); !set) CHECK(what != 0 && (what & 1));
+  };
+  return balloon;
 }
 
 class Guest {
  public:
   Guest(uint8_t which, FakeRam* ram, EventLoop* loop) : ram_(*ram), loop_(*loop) {
-    function_ =
-        *CreateVirtioPciFunction("fuzz", MakeDevice(which), &ram_.memory(), loop, &slot_.fake_interrupts());
+    function_ = *CreateVirtioPciFunction("fuzz", MakeDevice(which, &host_), &ram_.memory(), loop,
+                                         &slot_.fake_interrupts());
     CHECK(function_->Attach(&slot_));
     function_->WriteConfig(0x14, 4, kBarAddress >> 32);
     function_->WriteConfig(pci::kCommand, 2, pci::kCommandMemory);
@@ -79,6 +95,12 @@ class Guest {
         loop_.Post([this] { loop_.Stop(); });
         loop_.Run();
         break;
+      case kOffer:
+        Offer(input);
+        break;
+      case kHost:
+        host_(input->Take<uint8_t>());
+        break;
       case kReset:
         function_->Reset();
         function_->WriteConfig(0x14, 4, kBarAddress >> 32);
@@ -108,10 +130,10 @@ class Guest {
     WriteCommon(8, 4, 1);
     WriteCommon(12, 4, (kVirtioVersion1 | (features & 8 ? kVirtioRingPacked : 0)) >> 32);
     WriteCommon(kStatus, 1, 0xb);
-    for (unsigned queue = 0; queue < 5; ++queue) {
+    for (unsigned queue = 0; queue < kQueues; ++queue) {
       const uint64_t base = kRamStart + 0x1000 * queue;
       WriteCommon(kQueueSelect, 2, queue);
-      WriteCommon(24, 2, 8);
+      WriteCommon(24, 2, kEntries);
       WriteCommon(26, 2, queue);
       WriteCommon(32, 8, base);
       WriteCommon(40, 8, base + 0x100);
@@ -119,16 +141,42 @@ class Guest {
       WriteCommon(28, 2, 1);
     }
     WriteCommon(kStatus, 1, 0xf);
+    packed_ = features & 8;
+    offered_ = {};
+  }
+
+  // Makes one buffer available, well-formed but for where it is and how long.
+  void Offer(FuzzInput* input) {
+    const auto what = input->Take<uint8_t>();
+    const unsigned queue = what % kQueues;
+    const uint64_t base = kRamStart + 0x1000 * queue;
+    const uint16_t number = offered_[queue]++, index = number % kEntries;
+    const uint16_t writable = what & 0x80 ? 2 : 0;
+    ram_.Set<uint64_t>(base + 16 * index, kRamStart + input->Take<uint16_t>());
+    ram_.Set<uint32_t>(base + 16 * index + 8, input->Take<uint16_t>() >> (what >> 4 & 7));
+    if (packed_) {
+      ram_.Set<uint16_t>(base + 16 * index + 14, writable | (number / kEntries % 2 ? 1 << 15 : 1 << 7));
+    } else {
+      ram_.Set<uint16_t>(base + 16 * index + 12, writable);
+      ram_.Set<uint16_t>(base + 0x100 + 4 + 2 * index, index);
+      ram_.Set<uint16_t>(base + 0x100 + 2, offered_[queue]);
+    }
   }
   void Ring() {
-    for (unsigned queue = 0; queue < 5; ++queue) reader_.Write(kBarAddress + 0x3000 + 4 * queue, 2, queue);
+    for (unsigned queue = 0; queue < kQueues; ++queue)
+      reader_.Write(kBarAddress + 0x3000 + 4 * queue, 2, queue);
   }
+
+  static constexpr unsigned kQueues = 5, kEntries = 8;
 
   FakeRam& ram_;
   EventLoop& loop_;
   FakePciSlot slot_;
   ViewReader reader_{slot_.memory_space()};
   std::unique_ptr<PciFunction> function_;
+  std::function<void(uint8_t)> host_ = [](uint8_t) {};
+  bool packed_ = false;
+  std::array<uint16_t, kQueues> offered_{};  // Since the queues were set up.
 };
 
 }  // namespace

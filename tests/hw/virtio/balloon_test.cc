@@ -92,6 +92,18 @@ TEST_F(BalloonTest, PagesThatAreNotRamAreIgnored) {
   EXPECT_TRUE(fake->transport().needs_reset.empty());
 }
 
+TEST_F(BalloonTest, AChainThatNamesNothingIsGivenBack) {
+  Start({});
+  for (const unsigned queue : {kInflate, kDeflate}) {
+    fake->driver(queue).Add({fake->driver(queue).Writable(64)});
+    fake->driver(queue).Add({{1ull << 40, 64, false}});
+    fake->driver(queue).Add({fake->driver(queue).Readable("abc")});
+    fake->Kick(queue);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(fake->driver(queue).TakeUsed());
+  }
+  EXPECT_EQ(balloon->state().discarded_bytes, 0u);
+}
+
 TEST_F(BalloonTest, AChainNamesABoundedNumberOfPages) {
   Start({});
   std::vector<uint32_t> numbers;
