@@ -41,8 +41,10 @@ Status FakePort::SetEnabled(bool new_enabled) {
   return Ok();
 }
 
-void FakePort::Put(std::string_view packet) {
-  CHECK(::write(peer_.get(), packet.data(), packet.size()) == static_cast<ssize_t>(packet.size()));
+void FakePort::Put(std::string_view packet) { CHECK(TryPut(packet)); }
+
+bool FakePort::TryPut(std::string_view packet) {
+  return ::write(peer_.get(), packet.data(), packet.size()) == static_cast<ssize_t>(packet.size());
 }
 
 std::optional<std::string> FakePort::Take() {

@@ -24,6 +24,8 @@ class FakePort final : public PacketQueue {
 
   // Packets with their headers.
   void Put(std::string_view packet);
+  // False if there is no room for it.
+  bool TryPut(std::string_view packet);
   std::optional<std::string> Take();
   // Nothing arrives or leaves any more, as of a tap that was deleted.
   void Close() { peer_.Reset(); }
