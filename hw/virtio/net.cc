@@ -217,8 +217,11 @@ bool Net::SetQueuePairs(uint16_t pairs) {
     const bool enabled = i < pairs;
     NetPair* const pair = i < pairs_.size() ? pairs_[i].get() : nullptr;
     if (pair != nullptr && !enabled) pair->Stop();
-    if (i != 0 && !port_.queues[i]->SetEnabled(enabled)) done = false;
-    if (pair != nullptr && enabled && !pair->Start()) done = false;
+    if (i != 0 && !port_.queues[i]->SetEnabled(enabled)) {
+      done = false;
+    } else if (pair != nullptr && enabled && !pair->Start()) {
+      done = false;
+    }
   }
   return done;
 }

@@ -37,7 +37,7 @@ NetReceiver::Outcome NetReceiver::Run(unsigned budget) {
     if (buffers_.empty()) return Outcome::kNoBuffers;
     const ssize_t size = ReadPacket();
     if (size == -EAGAIN) return Outcome::kPortEmpty;
-    if (size < 0) {
+    if (size <= 0) {
       counters_.errors.Add();
       return size == -EINTR ? Outcome::kMore : Outcome::kPortFailed;
     }
