@@ -4,6 +4,7 @@
 // thread-safety preset proves it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -41,6 +42,11 @@ class SCOPED_CAPABILITY MutexLock {
 
   // Waits until notified; the caller loops over its condition.
   void Wait(std::condition_variable& condition) { condition.wait(lock_); }
+  // The same, but no longer than until `deadline`; false once that has come.
+  template <typename Clock, typename Duration>
+  bool WaitUntil(std::condition_variable& condition, const std::chrono::time_point<Clock, Duration>& deadline) {
+    return condition.wait_until(lock_, deadline) == std::cv_status::no_timeout;
+  }
 
  private:
   std::unique_lock<std::mutex> lock_;

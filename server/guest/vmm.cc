@@ -18,11 +18,8 @@ Result<std::unique_ptr<Vmm>> Vmm::Attach(EventLoop& loop, Parts parts, Callbacks
       {.on_event = [raw](const control::Event& event) { raw->callbacks_.on_event(event); },
        .on_closed = [raw](const Error& why) { raw->OnGone(why); }}));
   Status watched = Ok();
-  loop.Call([&] {
-    watched = loop.Watch(raw->pidfd_.get(), EPOLLIN, [raw](uint32_t) {
-      raw->OnProcessEnded();
-    });
-  });
+  loop.Call(
+      [&] { watched = loop.Watch(raw->pidfd_.get(), EPOLLIN, [raw](uint32_t) { raw->OnProcessEnded(); }); });
   TRY(std::move(watched));
   return vmm;
 }

@@ -1,0 +1,32 @@
+// What the daemon's verbs work with. Everything here is borrowed from main and outlives them.
+#pragma once
+
+#include <string>
+
+#include "base/event_loop.h"
+#include "server/guest/event_log.h"
+#include "server/guest/executor.h"
+#include "server/guest/guest_book.h"
+#include "server/guest/host_effects.h"
+#include "server/guest/launcher.h"
+#include "server/operation/operation_runner.h"
+#include "server/store/guest_table.h"
+
+namespace berth::server {
+
+struct Engine {
+  EventLoop& loop;
+  HostEffects& host;
+  GuestTable& table;
+  GuestBook& book;
+  EventLog& events;
+  StepExecutor& executor;
+  OperationRunner& operations;
+
+  LaunchSettings settings;
+  std::string vmm_program;
+  Confinement confinement;
+  std::string proc = "/proc";
+};
+
+}  // namespace berth::server

@@ -1,0 +1,35 @@
+// A guest's machine: made, watched, taken apart.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "base/error.h"
+#include "server/guest/engine.h"
+#include "server/guest/prepare.h"
+
+namespace berth::server {
+
+// Prepares the host, starts the VMM, has it build the machine and runs it. The caller holds the guest's
+// operation. On failure what was begun is still there, for ReleaseMachine.
+Status StartMachine(Engine& engine, const GuestPtr& guest, const PreparedStart& prepared,
+                    OperationProgress& progress);
+
+// Lets the VMM go and puts everything back that was changed for it, ending the process if it is still there.
+// The caller holds the guest's operation. The state becomes `after`, with `why` as its error; FAILED if
+// something could not be put back, which is then the result.
+Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
+                      const std::optional<Error>& why);
+// Why a machine ended that nobody told to, if that was a fault: VCPU_FAILED, GUEST_PANICKED, VMM_DIED,
+// VMM_PROTOCOL_ERROR.
+std::optional<Error> FaultOf(GuestEntry& guest);
+
+// Connects to a VMM and starts watching it. For a new one, and one that another daemon started.
+Result<std::shared_ptr<Vmm>> WatchMachine(Engine& engine, const GuestPtr& guest, Vmm::Parts parts);
+
+// Gives the guest's operation back; if the machine has ended meanwhile, has it taken apart.
+void EndOperation(Engine& engine, const GuestPtr& guest);
+// Takes the guest's operation. ABORTED, OPERATION_IN_PROGRESS, naming the other one.
+Status BeginOperation(const GuestPtr& guest, const std::string& verb);
+
+}  // namespace berth::server

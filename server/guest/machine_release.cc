@@ -1,0 +1,45 @@
+#include "server/api/error_details.h"
+#include "server/guest/machine.h"
+
+namespace berth::server {
+namespace {
+
+// What is shown of a guest only while it runs.
+void HideMachine(v1::Guest* guest) {
+  guest->clear_placement();
+  guest->clear_network_interfaces();
+  guest->clear_process_id();
+  for (auto& device : *guest->mutable_claimed_devices()) device.clear_guest_address();
+}
+
+}  // namespace
+
+Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
+                      const std::optional<Error>& why) {
+  std::shared_ptr<Vmm> vmm;
+  {
+    MutexLock lock(guest.mutex);
+    vmm = std::move(guest.vmm);
+    guest.vmm.reset();
+  }
+  // Before its process ends, so that nobody is told of that.
+  vmm.reset();
+  Status undone = engine.executor.Undo(guest.uid);
+  {
+    MutexLock lock(guest.mutex);
+    guest.reservation.reset();
+  }
+  std::optional<Error> shown = why;
+  if (!undone) {
+    shown = undone.error();
+    after = v1::Guest::FAILED;
+  }
+  (void)engine.book.Change(guest, [&](StoredGuest& stored) {
+    HideMachine(&stored.guest);
+    stored.guest.set_state(after);
+    if (shown) *stored.guest.mutable_error() = ToRpcStatus(*shown);
+  });
+  return undone;
+}
+
+}  // namespace berth::server

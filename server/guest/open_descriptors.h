@@ -1,0 +1,20 @@
+// Opens what a plan says a VMM is to have.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "server/guest/executor.h"
+#include "server/guest/host_effects.h"
+#include "server/guest/launch_plan.h"
+
+namespace berth::server {
+
+// In the order of the plan's indices. Takes tap queues from `results`. Fills in of `build` what is known only
+// now: the names of VFIO devices, and that devices of one group share the first one's descriptor.
+Result<std::vector<UniqueFd>> OpenDescriptors(HostEffects& host, const std::vector<Descriptor>& descriptors,
+                                              StepResults& results, berth::vmm::v1::Build* build);
+
+}  // namespace berth::server

@@ -1,0 +1,92 @@
+#include <google/protobuf/util/field_mask_util.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <google/protobuf/util/time_util.h>
+
+#include "mdev/mdev.h"
+#include "server/guest/spec_check.h"
+#include "server/guest/verbs.h"
+#include "server/guest/verbs_internal.h"
+
+namespace berth::server {
+namespace {
+
+using google::protobuf::FieldMask;
+using google::protobuf::util::FieldMaskUtil;
+
+// The paths to change: given ones, those that are set, or all of the owner's.
+Result<FieldMask> MaskOf(const v1::UpdateGuestRequest& request) {
+  FieldMask mask;
+  for (const std::string& path : request.update_mask().paths()) {
+    const bool owners = path == "labels" || path == "spec" || path.starts_with("spec.");
+    if (path == "*") {
+      mask.add_paths("labels");
+      mask.add_paths("spec");
+    } else if (owners && FieldMaskUtil::IsValidPath<v1::Guest>(path)) {
+      mask.add_paths(path);
+    } else {
+      return Fail(Error(Code::kInvalidArgument, fmt::format("{} is nothing that can be changed", path))
+                      .Reason("BAD_UPDATE_MASK")
+                      .Field("update_mask"));
+    }
+  }
+  if (request.update_mask().paths_size() == 0) {
+    if (request.guest().labels_size() != 0) mask.add_paths("labels");
+    if (request.guest().has_spec()) mask.add_paths("spec");
+  }
+  return mask;
+}
+
+}  // namespace
+
+Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
+  const FieldMask mask = TRY(MaskOf(request));
+  MutexLock lock(admission_);
+  const GuestPtr guest = TRY(engine_.book.Find(request.guest().name()));
+  TRY(BeginOperation(guest, "update"));
+  OperationScope scope(engine_, guest);
+  StoredGuest changed;
+  {
+    MutexLock guest_lock(guest->mutex);
+    changed = guest->stored;
+  }
+  const v1::GuestSpec before = changed.guest.spec();
+  if (!request.guest().etag().empty() && request.guest().etag() != changed.guest.etag()) {
+    return Fail(Error(Code::kAborted, fmt::format("{} has changed since it was read", guest->name))
+                    .Reason("ETAG_MISMATCH")
+                    .With("resource", guest->name)
+                    .With("etag", changed.guest.etag()));
+  }
+  FieldMaskUtil::MergeOptions options;
+  options.set_replace_message_fields(true);
+  options.set_replace_repeated_fields(true);
+  FieldMaskUtil::MergeMessageTo(request.guest(), mask, options, &changed.guest);
+  TRY(CheckLabels(changed.guest));
+  TRY(CheckSpec(changed.guest.spec()));
+  std::vector<Claim> claims;
+  const bool spec_changes = !google::protobuf::util::MessageDifferencer::Equals(before, changed.guest.spec());
+  if (spec_changes) {
+    TRY(CheckTransition(changed.guest, Verb::kUpdateSpec));
+    const PreparedStart prepared = TRY(Prepare(changed, PrepareFor::kDefinition));
+    claims = ClaimsOf(prepared.devices, guest->uid);
+    changed.guest.clear_claimed_devices();
+    for (const auto& device : prepared.devices)
+      *changed.guest.add_claimed_devices() = ToClaimedDevice(device);
+  }
+  changed.guest.set_etag(mdev::NewUuid().substr(0, 8));
+  *changed.guest.mutable_update_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
+  if (request.validate_only()) return changed.guest;
+  // Claims first: they may be refused.
+  if (spec_changes) TRY(engine_.table.Update(changed, claims));
+  TRY(engine_.book.Change(*guest, [&](StoredGuest& stored) {
+    stored.guest.set_etag(changed.guest.etag());
+    *stored.guest.mutable_update_time() = changed.guest.update_time();
+    *stored.guest.mutable_labels() = changed.guest.labels();
+    *stored.guest.mutable_spec() = changed.guest.spec();
+    *stored.guest.mutable_claimed_devices() = changed.guest.claimed_devices();
+  }));
+  const v1::Guest result = guest->Get();
+  engine_.events.Publish(EventOf(result, v1::Event::GUEST_UPDATED));
+  return result;
+}
+
+}  // namespace berth::server
