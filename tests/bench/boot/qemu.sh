@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # QEMU as a monitor of the lab's guests; sourced. The caller sets guest_kernel, guest_initrd, cpus, memory_mib.
 
-# qemu_q35 CONSOLE-LOG COMMAND-LINE DEVICE...: starts the guest in the background and sets vmm_pid. Devices are
+# monitor_q35 CONSOLE-LOG COMMAND-LINE DEVICE...: starts the guest in the background and sets vmm_pid. Devices are
 # disk:IMAGE, tap:INTERFACE:MAC, rng, pci:ADDRESS, mdev:UUID.
-qemu_q35() { qemu_start pci -M q35,usb=off -- "$@"; }
+monitor_q35() { qemu_start pci -M q35,usb=off -- "$@"; }
 
 # The same on QEMU's smallest machine, with what its documentation says to leave out for the quickest boot. virtio is
 # on its own MMIO transport as long as no assigned device asks for PCI.
-qemu_microvm() {
+monitor_microvm() {
   local machine=microvm,x-option-roms=off,pit=off,pic=off,rtc=off
   if [[ " $* " == *" pci:"* || " $* " == *" mdev:"* ]]; then
     qemu_start pci -M "$machine,pcie=on" -- "$@"
@@ -40,6 +40,6 @@ qemu_start() {
     -accel kvm -cpu host -smp "$cpus,sockets=1,cores=$cpus,threads=1" -m "$memory_mib" \
     -object "memory-backend-memfd,id=ram,size=${memory_mib}M,share=on" -machine memory-backend=ram \
     -kernel "$guest_kernel" -initrd "$guest_initrd" -append "$command_line" "${arguments[@]}" \
-    </dev/null >"$log.qemu" 2>&1 &
+    </dev/null >"$log.messages" 2>&1 &
   vmm_pid=$!
 }
