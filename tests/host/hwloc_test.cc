@@ -17,10 +17,10 @@ namespace {
 class RecordedMachine {
  public:
   explicit RecordedMachine(const std::string& tarball) {
-    const std::string command =
-        fmt::format("tar -xjf '{}/hosts/{}' -C '{}' --strip-components=1 --exclude='memory[0-9]*' "
-                    "--wildcards '*/sys/devices/system/cpu' '*/sys/devices/system/node' '*/proc'",
-                    BERTH_FIXTURES, tarball, directory_.path());
+    const std::string command = fmt::format(
+        "tar -xjf '{}/hosts/{}' -C '{}' --strip-components=1 --exclude='memory[0-9]*' "
+        "--wildcards '*/sys/devices/system/cpu' '*/sys/devices/system/node' '*/proc'",
+        BERTH_FIXTURES, tarball, directory_.path());
     CHECK(std::system(command.c_str()) == 0);
     ::setenv("HWLOC_FSROOT", directory_.path().c_str(), 1);
     ::setenv("HWLOC_COMPONENTS", "linux,stop", 1);

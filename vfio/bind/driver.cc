@@ -5,6 +5,7 @@
 
 #include "host/pci.h"
 #include "host/sysfs.h"
+#include "vfio/bind/group.h"
 
 namespace berth::vfio {
 namespace {
@@ -103,6 +104,11 @@ Status BindSteps(const HostControl& control, const DriverChange& change, const P
 }  // namespace
 
 Result<DriverChange> PlanBind(const HostRoots& roots, const PciAddress& address, const std::string& driver) {
+  if (!IsVfioDriver(driver)) {
+    return Fail(Failure(Code::kInvalidArgument, "NOT_A_VFIO_DRIVER", address,
+                        fmt::format("\"{}\" is no VFIO driver for PCI functions", driver))
+                    .With("driver", driver));
+  }
   const PciFunction function = TRY(ReadPciFunction(roots, address));
   const std::string name = Describe(function);
   if (function.is_bridge()) {

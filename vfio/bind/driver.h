@@ -31,9 +31,10 @@ struct DriverChange {
   }
 };
 
-// NOT_FOUND, DEVICE_NOT_FOUND. FAILED_PRECONDITION: NO_IOMMU_GROUP; VFIO_DRIVER_NOT_LOADED; DEVICE_IS_BRIDGE;
-// VFS_ENABLED (a physical function whose VFs exist); BAR_UNASSIGNED. Whether the whole group is viable is
-// asked separately, of everything the guest gets at once: CheckGroup.
+// INVALID_ARGUMENT, NOT_A_VFIO_DRIVER. NOT_FOUND, DEVICE_NOT_FOUND. FAILED_PRECONDITION: NO_IOMMU_GROUP;
+// VFIO_DRIVER_NOT_LOADED; DEVICE_IS_BRIDGE; VFS_ENABLED (a physical function whose VFs exist);
+// BAR_UNASSIGNED. Whether the whole group is viable is asked separately, of everything the guest gets at
+// once: CheckGroup.
 Result<DriverChange> PlanBind(const host::HostRoots& roots, const host::PciAddress& address,
                               const std::string& driver = kVfioPci);
 

@@ -1,8 +1,6 @@
 #include "vfio/bind/group.h"
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 
 namespace berth::vfio {
 namespace {
@@ -33,11 +31,13 @@ GroupObstacle Obstacle(const PciFunction& function) {
 
 }  // namespace
 
+bool IsVfioDriver(const std::string& driver) {
+  return driver.find('/') == std::string::npos &&
+         (driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci"));
+}
+
 bool IsUserSpaceDriver(const std::string& driver) {
-  constexpr std::array<std::string_view, 2> kNames = {"pci-stub", "pcieport"};
-  // Variants are called after vfio-pci: mlx5_vfio_pci, nvgrace-gpu-vfio-pci.
-  return driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci") ||
-         std::find(kNames.begin(), kNames.end(), driver) != kNames.end();
+  return IsVfioDriver(driver) || driver == "pci-stub" || driver == "pcieport";
 }
 
 Result<GroupReport> CheckGroup(const host::HostSnapshot& snapshot, const PciAddress& address,

@@ -37,6 +37,8 @@ Result<GroupReport> CheckGroup(const host::HostSnapshot& snapshot, const host::P
 // FAILED_PRECONDITION, IOMMU_GROUP_NOT_VIABLE, naming every obstacle and its fix; Ok for a viable group.
 Status RequireViable(const GroupReport& report);
 
+// vfio-pci or a variant, which are called after it: mlx5_vfio_pci, nvgrace-gpu-vfio-pci.
+bool IsVfioDriver(const std::string& driver);
 // Whether the kernel's driver of this name leaves a function's DMA to user space.
 bool IsUserSpaceDriver(const std::string& driver);
 

@@ -204,6 +204,8 @@ TEST_F(DriverTest, PlanRefusesWhatCannotBeAssigned) {
     const auto change = PlanBind(tree_.roots(), address, driver);
     return change ? "" : change.error().reason();
   };
+  EXPECT_EQ(reason(kNic, "igb"), "NOT_A_VFIO_DRIVER");
+  EXPECT_EQ(reason(kNic, "../../x/vfio-pci"), "NOT_A_VFIO_DRIVER");
   EXPECT_EQ(reason({0, 9, 0, 0}), "DEVICE_NOT_FOUND");
   EXPECT_EQ(reason(kNic, "mlx5_vfio_pci"), "VFIO_DRIVER_NOT_LOADED");
   tree_.AddFunction({.address = "0000:02:00.0"});
