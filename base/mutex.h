@@ -13,6 +13,10 @@
 #else
 #define BERTH_TSA(x)
 #endif
+// Abseil, which gRPC's headers bring along, has some of these names too, and means the same by them.
+#undef GUARDED_BY
+#undef PT_GUARDED_BY
+#undef NO_THREAD_SAFETY_ANALYSIS
 #define CAPABILITY(name) BERTH_TSA(capability(name))
 #define SCOPED_CAPABILITY BERTH_TSA(scoped_lockable)
 #define GUARDED_BY(mutex) BERTH_TSA(guarded_by(mutex))

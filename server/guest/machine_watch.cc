@@ -57,7 +57,7 @@ void Settle(Engine& engine, const GuestPtr& guest) {
     if (!guest->operation.empty() || !guest->vmm || !HasEnded(*guest)) return;
     guest->operation = "release";
   }
-  engine.operations.Background([&engine, guest] { TakeApart(engine, guest); });
+  (void)engine.operations.Background([&engine, guest] { TakeApart(engine, guest); });
 }
 
 void OnEvent(Engine& engine, const GuestPtr& guest, uint64_t machine, const control::Event& event) {

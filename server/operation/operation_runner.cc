@@ -144,11 +144,11 @@ Status OperationRunner::Cancel(const std::string& name) {
   return Ok();
 }
 
-void OperationRunner::Background(std::function<void()> work) {
+bool OperationRunner::Background(std::function<void()> work) {
   std::vector<std::shared_ptr<Running>> finished;
   {
     MutexLock lock(mutex_);
-    if (shutting_down_) return;  // The next daemon finds what is to be done.
+    if (shutting_down_) return false;
     finished = TakeFinished();
     auto running = std::make_shared<Running>();
     running_.emplace(fmt::format("background/{}", next_background_++), running);
@@ -160,6 +160,7 @@ void OperationRunner::Background(std::function<void()> work) {
     });
   }
   Join(std::move(finished));
+  return true;
 }
 
 std::vector<std::shared_ptr<OperationRunner::Running>> OperationRunner::TakeFinished() {

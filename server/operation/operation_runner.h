@@ -64,8 +64,9 @@ class OperationRunner {
   // Asks it to end; it may succeed all the same.
   Status Cancel(const std::string& name);
 
-  // Work that is nobody's operation: always accepted. Runs on a thread of its own.
-  void Background(std::function<void()> work);
+  // Work that is nobody's operation, on a thread of its own. False if the daemon is shutting down: the next
+  // one finds what is to be done.
+  bool Background(std::function<void()> work);
   // Cancels what runs and waits for its end. Nothing starts any more.
   void Shutdown();
 

@@ -1,0 +1,99 @@
+#include <grpcpp/server_context.h>
+
+#include "berth/v1/host_service.grpc.pb.h"
+#include "server/api/filter.h"
+#include "server/api/grpc_status.h"
+#include "server/api/host_view.h"
+#include "server/api/paging.h"
+#include "server/api/services.h"
+
+namespace berth::server {
+namespace {
+
+constexpr int kDefaultPageSize = 100;
+
+tl::unexpected<Error> NotFound(const std::string& name) {
+  return Fail(Error(Code::kNotFound, fmt::format("there is no {}", name))
+                  .Reason(name.starts_with("host/devices/") ? "DEVICE_NOT_FOUND" : "HOST_NOT_FOUND")
+                  .With("resource", name));
+}
+
+Result<DeviceOwners> OwnersOf(Engine& engine) {
+  DeviceOwners owners;
+  for (const Claim& claim : TRY(engine.table.Claims())) {
+    const auto guest = engine.book.Find(claim.guest);
+    if (!guest) continue;
+    const v1::Guest::State state = (*guest)->Get().state();
+    const bool clean = state == v1::Guest::RUNNING || TRY(engine.executor.IsClean(claim.guest_uid));
+    owners[claim.device] = {.guest = claim.guest, .state = state, .restored = clean};
+  }
+  return owners;
+}
+
+class HostService final : public v1::HostService::Service {
+ public:
+  HostService(Engine& engine, std::string version) : engine_(engine), version_(std::move(version)) {}
+
+  grpc::Status GetHost(grpc::ServerContext*, const v1::GetHostRequest* request, v1::Host* response) override {
+    return Respond(Get(*request), response);
+  }
+  grpc::Status ListHostDevices(grpc::ServerContext*, const v1::ListHostDevicesRequest* request,
+                               v1::ListHostDevicesResponse* response) override {
+    return Respond(List(*request), response);
+  }
+  grpc::Status GetHostDevice(grpc::ServerContext*, const v1::GetHostDeviceRequest* request,
+                             v1::HostDevice* response) override {
+    return Respond(GetDevice(*request), response);
+  }
+
+ private:
+  Result<std::vector<v1::HostDevice>> Devices() {
+    return ToHostDevices(TRY(engine_.host.Snapshot()), TRY(OwnersOf(engine_)));
+  }
+
+  Result<v1::Host> Get(const v1::GetHostRequest& request) {
+    if (request.name() != "host") return NotFound(request.name());
+    const bool kvm = engine_.host.Open(KvmDescriptor{}).has_value();
+    return ToHost(TRY(engine_.host.Snapshot()), LedgerOf(engine_.book.All()), kvm, version_);
+  }
+
+  Result<v1::ListHostDevicesResponse> List(const v1::ListHostDevicesRequest& request) {
+    if (request.parent() != "host") return NotFound(request.parent());
+    const int size = TRY(PageSize(request.page_size(), kDefaultPageSize));
+    const Filter filter = TRY(Filter::Parse(request.filter(), IsDeviceField));
+    std::vector<v1::HostDevice> devices = TRY(Devices());
+    std::erase_if(devices, [&](const v1::HostDevice& device) {
+      return !filter.Matches([&](std::string_view field) { return DeviceField(device, field); });
+    });
+    std::sort(devices.begin(), devices.end(), [](const auto& a, const auto& b) { return Key(a) < Key(b); });
+    v1::ListHostDevicesResponse response;
+    for (v1::HostDevice& device : TRY(PageOf(std::move(devices), Key, "devices " + request.filter(), size,
+                                             request.page_token(), response.mutable_next_page_token()))) {
+      *response.add_devices() = std::move(device);
+    }
+    return response;
+  }
+
+  // In the order of the list: PCI functions, parents, mediated devices.
+  static std::string Key(const v1::HostDevice& device) {
+    return (device.has_pci() ? "0" : device.has_mdev_parent() ? "1" : "2") + device.name();
+  }
+
+  Result<v1::HostDevice> GetDevice(const v1::GetHostDeviceRequest& request) {
+    for (v1::HostDevice& device : TRY(Devices())) {
+      if (device.name() == request.name()) return std::move(device);
+    }
+    return NotFound(request.name());
+  }
+
+  Engine& engine_;
+  const std::string version_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> CreateHostService(Engine& engine, std::string version) {
+  return std::make_unique<HostService>(engine, std::move(version));
+}
+
+}  // namespace berth::server

@@ -1,0 +1,186 @@
+#include "server/api/host_view.h"
+
+#include <algorithm>
+#include <array>
+
+#include "server/guest/device_key.h"
+#include "server/guest/state.h"
+#include "vfio/bind/group.h"
+
+namespace berth::server {
+namespace {
+
+int CoreOf(const host::Cpu& cpu) { return cpu.siblings.empty() ? -1 : *cpu.siblings.begin(); }
+
+std::string OwnerOfCpu(const Ledger& ledger, int cpu) {
+  for (const Reservation& reservation : ledger) {
+    if (reservation.dedicated_cpus.Contains(cpu)) return reservation.guest;
+  }
+  return "";
+}
+
+int64_t ReservedOn(const Ledger& ledger, int node) {
+  int64_t reserved = 0;
+  for (const Reservation& reservation : ledger) {
+    for (const Reservation::Memory& memory : reservation.memory) {
+      if (memory.host_node == node) reserved += static_cast<int64_t>(memory.size_bytes);
+    }
+  }
+  return reserved;
+}
+
+void AddNode(const host::NumaNode& node, const Ledger& ledger, v1::Host* host) {
+  v1::HostNode* shown = host->add_nodes();
+  shown->set_id(node.id);
+  shown->set_cpus(node.cpus.ToString());
+  shown->set_memory_total_bytes(static_cast<int64_t>(node.memory_total_bytes));
+  shown->set_memory_available_bytes(static_cast<int64_t>(node.memory_available_bytes));
+  shown->set_memory_reserved_bytes(ReservedOn(ledger, node.id));
+  for (const host::HugePagePool& pool : node.huge_pages) {
+    v1::HugePagePool* shown_pool = shown->add_huge_pages();
+    shown_pool->set_page_size_bytes(static_cast<int64_t>(pool.page_size_bytes));
+    shown_pool->set_total_pages(static_cast<int64_t>(pool.total_pages));
+    shown_pool->set_free_pages(static_cast<int64_t>(pool.free_pages));
+  }
+  for (int distance : node.distances) shown->add_distances(distance);
+}
+
+v1::HostDevice::State StateFor(const DeviceOwner& owner) {
+  if (owner.state == v1::Guest::STOPPING || owner.state == v1::Guest::DELETING)
+    return v1::HostDevice::RELEASING;
+  if (IsActive(owner.state)) return v1::HostDevice::ASSIGNED;
+  return owner.restored ? v1::HostDevice::CLAIMED : v1::HostDevice::QUARANTINED;
+}
+
+void ShowOwner(const DeviceOwners& owners, const std::string& key, v1::HostDevice* device) {
+  const auto owner = owners.find(key);
+  if (owner == owners.end()) {
+    device->set_state(device->obstacle().empty() ? v1::HostDevice::AVAILABLE : v1::HostDevice::UNASSIGNABLE);
+    return;
+  }
+  device->set_guest(owner->second.guest);
+  device->set_state(StateFor(owner->second));
+}
+
+std::string ObstacleFor(const host::HostSnapshot& snapshot, const host::PciFunction& function) {
+  const auto report = vfio::CheckGroup(snapshot, function.address, {function.address});
+  if (!report) return report.error().message();
+  const Status viable = vfio::RequireViable(*report);
+  return viable ? "" : viable.error().message();
+}
+
+void AddTypes(const host::MdevParent& parent, v1::HostDevice* device) {
+  for (const host::MdevType& type : parent.types) {
+    v1::MediatedDeviceType* shown = device->add_mdev_types();
+    shown->set_id(type.id);
+    shown->set_name(type.name);
+    shown->set_available_instances(type.available_instances);
+  }
+}
+
+v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFunction& function,
+                           const DeviceOwners& owners) {
+  v1::HostDevice device;
+  device.set_name(PciDeviceName(function.address));
+  device.set_description(host::Describe(function));
+  device.set_driver(function.driver);
+  if (function.numa_node) device.set_host_node(*function.numa_node);
+  if (function.iommu_group) device.set_iommu_group(*function.iommu_group);
+  v1::HostPciFunction* pci = device.mutable_pci();
+  pci->set_address(function.address.ToString());
+  pci->set_id(fmt::format("{:04x}:{:04x}", function.vendor_id, function.device_id));
+  pci->set_class_code(fmt::format("{:06x}", function.class_code));
+  pci->set_class_name(function.class_name);
+  if (function.physical_function) pci->set_physical_function(function.physical_function->ToString());
+  if (function.vf_index) pci->set_vf_index(*function.vf_index);
+  if (function.sriov) {
+    pci->set_total_vfs(function.sriov->total_vfs);
+    pci->set_num_vfs(function.sriov->num_vfs);
+  }
+  for (const std::string& interface : function.interfaces) pci->add_interfaces(interface);
+  for (const std::string& method : function.reset_methods) pci->add_reset_methods(method);
+  if (const auto* parent = snapshot.FindMdevParent(function.address.ToString())) AddTypes(*parent, &device);
+  device.set_obstacle(ObstacleFor(snapshot, function));
+  ShowOwner(owners, KeyOf(function), &device);
+  return device;
+}
+
+}  // namespace
+
+v1::Host ToHost(const host::HostSnapshot& snapshot, const Ledger& ledger, bool kvm_available,
+                const std::string& version) {
+  v1::Host host;
+  host.set_name("host");
+  host.set_kernel_release(snapshot.kernel_release);
+  host.set_boot_id(snapshot.boot_id);
+  host.set_daemon_version(version);
+  host.set_online_cpu_count(static_cast<int>(snapshot.cpus.online.size()));
+  for (const host::NumaNode& node : snapshot.memory.nodes) AddNode(node, ledger, &host);
+  for (const host::Cpu& cpu : snapshot.cpus.cpus) {
+    v1::HostCpu* shown = host.add_cpus();
+    shown->set_id(cpu.id);
+    shown->set_online(cpu.online);
+    shown->set_socket(cpu.socket);
+    shown->set_core(CoreOf(cpu));
+    shown->set_node(cpu.node);
+    shown->set_dedicated_to(OwnerOfCpu(ledger, cpu.id));
+  }
+  for (const host::NetInterface& interface : snapshot.interfaces) {
+    if (interface.bridge) host.add_bridges(interface.name);
+  }
+  host.set_kvm_available(kvm_available);
+  host.set_iommu_available(!snapshot.groups.empty());
+  return host;
+}
+
+std::vector<v1::HostDevice> ToHostDevices(const host::HostSnapshot& snapshot, const DeviceOwners& owners) {
+  std::vector<v1::HostDevice> devices;
+  for (const host::PciFunction& function : snapshot.functions) {
+    if (!function.is_bridge()) devices.push_back(ToPciDevice(snapshot, function, owners));
+  }
+  for (const host::MdevParent& parent : snapshot.mdev_parents) {
+    if (parent.address) continue;  // Shown with its PCI function.
+    v1::HostDevice& device = devices.emplace_back();
+    device.set_name(MdevParentName(parent.name));
+    device.set_description(fmt::format("{} (parent of mediated devices)", parent.name));
+    if (parent.numa_node) device.set_host_node(*parent.numa_node);
+    device.mutable_mdev_parent()->set_parent(parent.name);
+    AddTypes(parent, &device);
+    device.set_obstacle("only its mediated devices can be assigned");
+    device.set_state(v1::HostDevice::UNASSIGNABLE);
+  }
+  for (const host::MdevInstance& instance : snapshot.mdevs) {
+    v1::HostDevice& device = devices.emplace_back();
+    device.set_name(MdevDeviceName(instance.uuid));
+    device.set_description(fmt::format("{} of {}", instance.type, instance.parent));
+    device.set_driver(instance.driver);
+    if (instance.iommu_group) device.set_iommu_group(*instance.iommu_group);
+    device.mutable_mdev()->set_uuid(instance.uuid);
+    device.mutable_mdev()->set_parent(instance.parent);
+    device.mutable_mdev()->set_type(instance.type);
+    ShowOwner(owners, MdevKey(instance.uuid), &device);
+  }
+  return devices;
+}
+
+bool IsDeviceField(std::string_view field) {
+  static constexpr std::array<std::string_view, 9> kFields = {
+      "name",       "state",       "driver",         "guest",
+      "pci.id",     "pci.address", "pci.class_code", "pci.physical_function",
+      "mdev.parent"};
+  return std::find(kFields.begin(), kFields.end(), field) != kFields.end();
+}
+
+std::string DeviceField(const v1::HostDevice& device, std::string_view field) {
+  if (field == "name") return device.name();
+  if (field == "state") return v1::HostDevice::State_Name(device.state());
+  if (field == "driver") return device.driver();
+  if (field == "guest") return device.guest();
+  if (field == "pci.id") return device.pci().id();
+  if (field == "pci.address") return device.pci().address();
+  if (field == "pci.class_code") return device.pci().class_code();
+  if (field == "pci.physical_function") return device.pci().physical_function();
+  return device.mdev().parent();
+}
+
+}  // namespace berth::server

@@ -1,0 +1,36 @@
+// The daemon, put together: everything it is made of, in the order it needs one another.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "server/api/server.h"
+#include "server/guest/engine.h"
+
+namespace berth::server {
+
+struct DaemonOptions {
+  std::string state_dir;    // "/var/lib/berth": what must outlive the host's boot.
+  std::string runtime_dir;  // "/run/berth": what must not.
+  std::string vmm_program;
+  uint32_t first_user = 0;  // User ids from here on are guests'.
+  bool sandbox = true;      // Whether VMMs also confine themselves.
+  Confinement confinement;
+  ListenOptions listen;
+  std::string version;
+};
+
+class Daemon {
+ public:
+  virtual ~Daemon() = default;
+  // Ends calls and operations; guests run on. Once.
+  virtual void Shutdown() = 0;
+  virtual int port() const = 0;  // Of TCP; 0 without.
+};
+
+// Takes over the guests that run, puts in order what was half done, and serves. FAILED_PRECONDITION,
+// STATE_IN_USE, if another daemon has the state directory; the store's errors; StartServer's.
+Result<std::unique_ptr<Daemon>> StartDaemon(const DaemonOptions& options, std::unique_ptr<HostEffects> host);
+
+}  // namespace berth::server

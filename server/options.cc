@@ -1,0 +1,89 @@
+#include "server/options.h"
+
+#include <fstream>
+#include <sstream>
+
+#include <boost/program_options.hpp>
+
+namespace berth::server {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr char kDefaultConfig[] = "/etc/berth/berthd.ini";
+
+po::options_description Describe(DaemonOptions& daemon, std::string& log_level) {
+  po::options_description options("Options, also as lines of the configuration file");
+  const auto text = [](std::string& value, const char* by_default) {
+    return po::value(&value)->default_value(by_default);
+  };
+  options.add_options()  //
+      ("socket", text(daemon.listen.socket_path, "/run/berth/berthd.sock"),
+       "Unix socket to serve; empty for none")  //
+      ("socket-group", text(daemon.listen.socket_group, ""),
+       "group whose members may use the socket: they are as "
+       "good as root")                                                                                 //
+      ("tcp", text(daemon.listen.tcp_address, ""), "TCP address to serve as well, as 127.0.0.1:7000")  //
+      ("tls-certificate", text(daemon.listen.certificate_path, ""), "PEM file, for TCP")               //
+      ("tls-key", text(daemon.listen.key_path, ""), "PEM file, for TCP")                               //
+      ("tls-client-ca", text(daemon.listen.client_ca_path, ""),
+       "PEM file of the authority of callers' certificates")                                        //
+      ("state-dir", text(daemon.state_dir, "/var/lib/berth"), "where guests are kept")              //
+      ("runtime-dir", text(daemon.runtime_dir, "/run/berth"), "where running guests' sockets are")  //
+      ("vmm", text(daemon.vmm_program, "/usr/libexec/berth/berth-vmm"), "the monitor")              //
+      ("first-user", po::value(&daemon.first_user)->default_value(1'900'000'000),
+       "user ids from here on are guests'")  //
+      ("sandbox", po::value(&daemon.sandbox)->default_value(true),
+       "whether monitors filter their system calls")  //
+      ("empty-root", po::value(&daemon.confinement.empty_root)->default_value(true),
+       "whether monitors see an empty file system; they must be linked statically")  //
+      ("log-level", text(log_level, "info"), "debug, info, warning or error");
+  return options;
+}
+
+tl::unexpected<Error> BadOption(const std::string& message) {
+  return Fail(Error(Code::kInvalidArgument, message).Reason("BAD_OPTION"));
+}
+
+}  // namespace
+
+Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const std::string& version) {
+  ProgramOptions result;
+  result.daemon.version = version;
+  std::string config;
+  po::options_description file_options = Describe(result.daemon, result.log_level);
+  po::options_description all("berthd: serves the guests of this host\n\nOptions");
+  all.add_options()("help,h", "this")("version", "the version")(
+      "config,c", po::value(&config),
+      fmt::format("configuration file; {} if it is there", kDefaultConfig).c_str());
+  all.add(file_options);
+  // Boost reports by exceptions; they end here.
+  try {
+    po::variables_map values;
+    po::store(po::command_line_parser(argc, argv).options(all).positional({}).run(), values);
+    if (values.count("help") != 0) {
+      std::ostringstream text;
+      text << all;
+      result.print = text.str();
+      return result;
+    }
+    if (values.count("version") != 0) {
+      result.print = "berthd " + version + "\n";
+      return result;
+    }
+    const bool named = values.count("config") != 0;
+    const std::string path = named ? values["config"].as<std::string>() : kDefaultConfig;
+    std::ifstream file(path);
+    if (named && !file) return BadOption(fmt::format("{} cannot be read", path));
+    if (file) po::store(po::parse_config_file(file, file_options), values);
+    po::notify(values);
+  } catch (const po::error& error) {
+    return BadOption(error.what());
+  }
+  if (result.daemon.listen.socket_path.empty() && result.daemon.listen.tcp_address.empty()) {
+    return BadOption("neither a socket nor a TCP address to serve");
+  }
+  return result;
+}
+
+}  // namespace berth::server
