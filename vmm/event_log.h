@@ -10,8 +10,6 @@
 
 namespace berth::vmm {
 
-namespace v1 = ::berth::vmm::v1;
-
 // Control thread only.
 class EventLog {
  public:
