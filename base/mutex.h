@@ -48,7 +48,8 @@ class SCOPED_CAPABILITY MutexLock {
   void Wait(std::condition_variable& condition) { condition.wait(lock_); }
   // The same, but no longer than until `deadline`; false once that has come.
   template <typename Clock, typename Duration>
-  bool WaitUntil(std::condition_variable& condition, const std::chrono::time_point<Clock, Duration>& deadline) {
+  bool WaitUntil(std::condition_variable& condition,
+                 const std::chrono::time_point<Clock, Duration>& deadline) {
     return condition.wait_until(lock_, deadline) == std::cv_status::no_timeout;
   }
 

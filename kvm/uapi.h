@@ -1,7 +1,7 @@
 // <linux/kvm.h> as it is meant; our .cc files include it through here.
 //
-// The kernel headers of Debian 12 (Linux 6.1) put an empty struct before flexible arrays, which in C++ has a size: the
-// structures come out too large, and with them the ioctl numbers that are made from their sizes.
+// The kernel headers of Debian 12 (Linux 6.1) put an empty struct before flexible arrays, which in C++ has a
+// size: the structures come out too large, and with them the ioctl numbers that are made from their sizes.
 #pragma once
 
 // clang-format off

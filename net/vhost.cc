@@ -42,7 +42,7 @@ Status VhostNet::Call(unsigned long request, void* argument, const char* what) {
 Status VhostNet::Start(uint64_t features, std::span<const VhostRange> memory,
                        const std::array<VhostRing, 2>& rings, int tap_fd) {
   started_ = true;  // Stop undoes whatever part of this succeeded.
-  const Status started = [&]() -> Status {
+  Status started = [&]() -> Status {
     uint64_t accepted = features & features_;
     TRY(Call(VHOST_SET_FEATURES, &accepted, "set vhost-net's features"));
     TRY(SetMemory(memory));

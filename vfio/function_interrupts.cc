@@ -45,7 +45,7 @@ Status FunctionInterrupts::CreateLine(hw::PciSlot* slot, uint8_t pin, EventLoop*
   line_ = TRY(slot->interrupts().CreateIntxLine(slot->IntxGsi(pin)));
   TRY(ConnectIntx());
   if (!device_interrupts_->intx().automasked) return Ok();  // Nothing to unmask.
-  const Status unmask = device_interrupts_->ConnectIntxUnmask(line_->resample_eventfd());
+  Status unmask = device_interrupts_->ConnectIntxUnmask(line_->resample_eventfd());
   if (unmask) return Ok();
   if (unmask.error().code() != Code::kUnimplemented) return unmask;
   loop_ = loop;

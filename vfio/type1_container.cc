@@ -76,7 +76,7 @@ Status Type1Container::AddGroup(int group_fd) {
   }
   groups_.push_back(group_fd);
   if (groups_.size() > 1) return Ok();
-  const Status ready = EnableIommu();
+  Status ready = EnableIommu();
   if (!ready) Leave(group_fd);
   return ready;
 }
@@ -96,7 +96,7 @@ Status Type1Container::EnableIommu() {
     return FailErrno(-error, "give the VFIO container a type1 IOMMU");
   }
   for (auto& [iova, entry] : entries_) {
-    const Status mapped = MapNow(&entry);
+    Status mapped = MapNow(&entry);
     if (mapped) continue;
     if (!entry.mapping.device_memory) return mapped;
     LOG_WARNING("no peer-to-peer DMA: {}", mapped.error().message());
@@ -124,7 +124,7 @@ Status Type1Container::Map(const DmaMapping& mapping) {
   const auto [found, added] = entries_.try_emplace(mapping.iova, Entry{.mapping = mapping});
   if (!added) return Fail(Code::kInternal, "{:#x} is mapped for DMA already", mapping.iova);
   if (groups_.empty()) return Ok();
-  const Status mapped = MapNow(&found->second);
+  Status mapped = MapNow(&found->second);
   if (!mapped) entries_.erase(found);
   return mapped;
 }

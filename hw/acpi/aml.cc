@@ -93,9 +93,9 @@ Term String(std::string_view text) { return kStringPrefix + std::string(text) + 
 Term EisaId(std::string_view id) {
   CHECK(id.size() == 7);
   uint32_t value = 0;
-  for (int i = 0; i < 3; ++i) value = value << 5 | (static_cast<uint32_t>(id[i]) - 0x40);
+  for (int i = 0; i < 3; ++i) value = value << 5 | (static_cast<uint8_t>(id[i]) - 0x40u);
   for (int i = 3; i < 7; ++i) {
-    const auto digit = static_cast<uint32_t>(id[i]);
+    const uint32_t digit = static_cast<uint8_t>(id[i]);
     value = value << 4 | (digit <= '9' ? digit - '0' : digit - 'A' + 10);
   }
   return kDwordPrefix + Le(__builtin_bswap32(value));

@@ -18,7 +18,7 @@ std::vector<const FlatRange*> Missing(const FlatView& from, const FlatView& to) 
 }
 
 Status Tell(MemoryListener* listener, const FlatRange& range) {
-  const Status added = listener->Added(range);
+  Status added = listener->Added(range);
   if (added || range.kind == Region::Kind::kRam) return added;
   // A guest can place its BARs where nothing can map them as often as it likes.
   LOG_WARNING_LIMITED("cannot map device memory at {:#x} ({} bytes): {}", range.start, range.size,

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/event_loop.h"
+#include "host/roots.h"
 #include "server/guest/event_log.h"
 #include "server/guest/executor.h"
 #include "server/guest/guest_book.h"
@@ -26,7 +27,7 @@ struct Engine {
   LaunchSettings settings;
   std::string vmm_program;
   Confinement confinement;
-  std::string proc = "/proc";
+  std::string proc = host::Roots{}.proc;
 };
 
 }  // namespace berth::server

@@ -1,6 +1,7 @@
 #include "vfio/bar_plan.h"
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
+
 #include "tests/fakes/fake_vfio_device.h"
 
 namespace berth::vfio {

@@ -2,7 +2,7 @@
 
 #include <cerrno>
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
 
 namespace berth::vfio {
 namespace {

@@ -1,6 +1,7 @@
 #include "vfio/dma_listener.h"
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
+
 #include "tests/fakes/fake_vfio.h"
 #include "vfio/type1_container.h"
 

@@ -1,6 +1,7 @@
 #include "vfio/express_capability.h"
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
+
 #include "hw/pci/pci_registers.h"
 #include "tests/fakes/fake_vfio_device.h"
 

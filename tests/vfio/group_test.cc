@@ -4,7 +4,8 @@
 
 #include <cerrno>
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
+
 #include "tests/fakes/fake_vfio.h"
 #include "vfio/device.h"
 

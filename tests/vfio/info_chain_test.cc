@@ -4,8 +4,9 @@
 
 #include <cerrno>
 
+#include <gmock/gmock.h>
+
 #include "base/bytes.h"
-#include "gmock/gmock.h"
 
 namespace berth::vfio {
 namespace {

@@ -1,6 +1,7 @@
 #include "vfio/pci_capabilities.h"
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
+
 #include "hw/pci/pci_registers.h"
 
 namespace berth::vfio {

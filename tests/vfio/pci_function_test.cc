@@ -4,7 +4,8 @@
 
 #include <cerrno>
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
+
 #include "hw/pci/pci_registers.h"
 #include "tests/fakes/fake_pci_slot.h"
 #include "tests/fakes/fake_vfio.h"

@@ -1,7 +1,8 @@
 // One fake device, opened through a container and a group of its own.
 #pragma once
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
+
 #include "tests/fakes/fake_vfio.h"
 #include "vfio/device.h"
 

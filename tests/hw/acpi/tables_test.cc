@@ -1,7 +1,5 @@
 #include "hw/acpi/tables.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,6 +9,9 @@
 #include <fstream>
 #include <numeric>
 #include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace berth::hw::acpi {
 namespace {

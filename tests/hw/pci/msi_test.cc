@@ -1,6 +1,7 @@
 #include "hw/pci/msi.h"
 
-#include "gmock/gmock.h"
+#include <gmock/gmock.h>
+
 #include "tests/fakes/fake_interrupts.h"
 
 namespace berth::hw {
