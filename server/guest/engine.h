@@ -27,7 +27,7 @@ struct Engine {
   LaunchSettings settings;
   std::string vmm_program;
   Confinement confinement;
-  std::string proc = host::Roots{}.proc;
+  std::string proc = host::HostRoots{}.proc;
 };
 
 }  // namespace berth::server
