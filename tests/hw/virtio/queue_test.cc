@@ -254,7 +254,7 @@ TEST_P(QueueTest, ALayoutThatIsNotAllowedIsRefused) {
 
 // A driver and a device on two threads, each asleep until the other signals: a lost wake-up would hang here.
 TEST_P(QueueTest, NoWakeUpIsLostBetweenThreads) {
-  constexpr uint32_t kChains = 20'000;
+  constexpr uint32_t kChains = 5'000;
   QueuePair pair(GetParam());
   auto wait = [](int fd) {
     pollfd readable{fd, POLLIN, 0};
