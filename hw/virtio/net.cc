@@ -1,11 +1,10 @@
 #include "hw/virtio/net.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/bytes.h"
 #include "base/log.h"
-#include "base/mutex.h"
+#include "hw/virtio/net_config_space.h"
 #include "hw/virtio/net_control.h"
 #include "hw/virtio/net_pair.h"
 #include "hw/virtio/net_vhost.h"
@@ -21,15 +20,19 @@ class Net final : public VirtioNet, private NetControlTarget {
  public:
   Net(const VirtioNetOptions& options, net::TapInterface port,
       std::vector<std::unique_ptr<net::VhostNet>> vhost)
-      : name_(options.name), mac_(options.mac), port_(std::move(port)), vhost_(std::move(vhost)) {
+      : name_(options.name),
+        mac_(options.mac),
+        mtu_(options.mtu),
+        port_(std::move(port)),
+        vhost_(std::move(vhost)),
+        config_({.mac = options.mac,
+                 .status = kNetLinkUp,
+                 .max_virtqueue_pairs = static_cast<uint16_t>(port_.queues.size()),
+                 .mtu = options.mtu}) {
     const size_t pairs = port_.queues.size();
     queue_sizes_.assign(2 * pairs, options.queue_size);
     // The control queue follows the pairs there are for the driver: one, unless it knows of several (5.1.2).
     queue_sizes_.push_back(pairs == 1 ? kControlQueueSize : options.queue_size);
-    config_ = {.mac = options.mac,
-               .status = kNetLinkUp,
-               .max_virtqueue_pairs = static_cast<uint16_t>(pairs),
-               .mtu = options.mtu};
   }
   ~Net() override { Reset(); }
 
@@ -39,36 +42,36 @@ class Net final : public VirtioNet, private NetControlTarget {
   }
   uint64_t refused_ring_features() const override { return vhost_.empty() ? 0 : RefusedByVhost(*vhost_[0]); }
   std::span<const uint16_t> queue_sizes() const override { return queue_sizes_; }
-  void ReadConfig(uint32_t offset, std::span<uint8_t> bytes) override EXCLUDES(config_mutex_);
+  void ReadConfig(uint32_t offset, std::span<uint8_t> bytes) override { config_.Read(offset, bytes); }
   // Only a legacy driver writes its address here.
   void WriteConfig(uint32_t, std::span<const uint8_t>) override {}
   Status Activate(const VirtioActivation& activation) override;
-  void Reset() override EXCLUDES(config_mutex_);
+  void Reset() override;
   std::vector<NamedCounter> counters() const override;
 
-  void SetLink(bool up) override EXCLUDES(config_mutex_);
-  void Announce() override EXCLUDES(config_mutex_);
+  void SetLink(bool up) override;
+  void Announce() override;
   bool uses_vhost() const override { return vhost_running_; }
 
  private:
-  bool SetMacAddress(const MacAddress& mac) override EXCLUDES(config_mutex_);
+  bool SetMacAddress(const MacAddress& mac) override;
   bool SetQueuePairs(uint16_t pairs) override;
   bool SetGuestOffloads(uint64_t offloads) override;
-  bool AcknowledgeAnnouncement() override EXCLUDES(config_mutex_);
+  bool AcknowledgeAnnouncement() override;
 
   Status StartVhostPairs(const VirtioActivation& activation);
   void StopVhostPairs();
   std::unique_ptr<NetPair> CreatePair(const VirtioActivation& activation, size_t index);
   void ServeControl(const DescriptorChain& chain);
-  void ChangeStatus(uint16_t set, uint16_t clear) EXCLUDES(config_mutex_);
+  void ChangeStatus(uint16_t set, uint16_t clear);
 
   const std::string name_;
   const MacAddress mac_;
+  const uint16_t mtu_;
   const net::TapInterface port_;
   const std::vector<std::unique_ptr<net::VhostNet>> vhost_;
   std::vector<uint16_t> queue_sizes_;
-  Mutex config_mutex_;
-  NetConfig config_ GUARDED_BY(config_mutex_);
+  NetConfigSpace config_;
 
   // While activated.
   EventLoop* loop_ = nullptr;
@@ -84,18 +87,6 @@ class Net final : public VirtioNet, private NetControlTarget {
   bool link_up_ = true;
   NetCounters counters_;
 };
-
-void Net::ReadConfig(uint32_t offset, std::span<uint8_t> bytes) {
-  NetConfig config;
-  {
-    MutexLock lock(config_mutex_);
-    config = config_;
-  }
-  std::memset(bytes.data(), 0, bytes.size());
-  if (offset >= sizeof(config)) return;
-  std::memcpy(bytes.data(), reinterpret_cast<const uint8_t*>(&config) + offset,
-              std::min<size_t>(bytes.size(), sizeof(config) - offset));
-}
 
 Status Net::Activate(const VirtioActivation& activation) {
   loop_ = activation.loop;
@@ -142,9 +133,8 @@ void Net::Reset() {
   (void)port_.queues[0]->SetOffloads({});
   filter_ = {};
   features_ = 0;
-  MutexLock lock(config_mutex_);
-  config_.mac = mac_;
-  config_.status = link_up_ ? kNetLinkUp : 0;
+  config_.SetMacAddress(mac_);
+  config_.ChangeStatus(0, kNetAnnounceNeeded);
 }
 
 // Every pair whose queues are enabled, or none.
@@ -203,8 +193,7 @@ void Net::ServeControl(const DescriptorChain& chain) {
 }
 
 bool Net::SetMacAddress(const MacAddress& mac) {
-  MutexLock lock(config_mutex_);
-  config_.mac = mac;
+  config_.SetMacAddress(mac);
   return true;
 }
 
@@ -228,8 +217,7 @@ bool Net::SetQueuePairs(uint16_t pairs) {
 
 bool Net::SetGuestOffloads(uint64_t offloads) {
   if (!port_.queues[0]->SetOffloads(OffloadsOf(offloads))) return false;
-  MutexLock lock(config_mutex_);
-  const uint32_t frame = std::max<uint32_t>(config_.mtu, 1500) + 18;
+  const uint32_t frame = std::max<uint32_t>(mtu_, 1500) + 18;
   const bool segments = (offloads & ~(kNetGuestChecksum | kNetGuestEcn)) != 0;
   for (const auto& pair : pairs_) {
     if (pair == nullptr) continue;
@@ -241,8 +229,7 @@ bool Net::SetGuestOffloads(uint64_t offloads) {
 }
 
 bool Net::AcknowledgeAnnouncement() {
-  MutexLock lock(config_mutex_);
-  config_.status &= static_cast<uint16_t>(~kNetAnnounceNeeded);
+  config_.ChangeStatus(0, kNetAnnounceNeeded);
   return true;
 }
 
@@ -259,13 +246,7 @@ void Net::Announce() {
 }
 
 void Net::ChangeStatus(uint16_t set, uint16_t clear) {
-  {
-    MutexLock lock(config_mutex_);
-    const auto status = static_cast<uint16_t>((config_.status & ~clear) | set);
-    if (status == config_.status) return;
-    config_.status = status;
-  }
-  if (features_ != 0) transport_->ConfigChanged();
+  if (config_.ChangeStatus(set, clear) && features_ != 0) transport_->ConfigChanged();
 }
 
 std::vector<NamedCounter> Net::counters() const {

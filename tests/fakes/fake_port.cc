@@ -48,11 +48,10 @@ bool FakePort::TryPut(std::string_view packet) {
 }
 
 std::optional<std::string> FakePort::Take() {
-  std::string packet(128 * 1024, '\0');
+  static thread_local std::string packet(128 * 1024, '\0');
   const ssize_t size = ::read(peer_.get(), packet.data(), packet.size());
   if (size < 0) return std::nullopt;
-  packet.resize(static_cast<size_t>(size));
-  return packet;
+  return packet.substr(0, static_cast<size_t>(size));
 }
 
 }  // namespace berth::net
