@@ -61,7 +61,7 @@ Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
     LOG_WARNING("{} runs, but its VMM does not answer", guest->name);
     return Ok();
   }
-  TRY(std::move(reply));
+  if (!reply) return Fail(reply.error());
   if (reply->description().machine().uid() != guest->uid) {
     return Fail(Error(Code::kInternal, "its VMM says it is another guest").Reason("VMM_PROTOCOL_ERROR"));
   }
