@@ -12,6 +12,7 @@ DaemonOptions DaemonFixture::Options() const {
   options.confinement = {.namespaces = false, .empty_root = false, .user_and_limits = false};
   options.listen.socket_path = scratch_ / "api";
   options.version = "test";
+  options.describe_timeout = std::chrono::milliseconds(300);
   return options;
 }
 

@@ -12,7 +12,7 @@
 #include "berth/v1/guest_service.grpc.pb.h"
 #include "berth/v1/host_service.grpc.pb.h"
 #include "google/longrunning/operations.grpc.pb.h"
-#include "server/api/error_details.h"
+#include "proto/error_details.h"
 #include "server/daemon.h"
 #include "tests/fakes/fake_host.h"
 #include "tests/fakes/sample_spec.h"

@@ -53,7 +53,6 @@ TEST_F(Restart, AGuestThatDiedMeanwhileIsReleased) {
 }
 
 TEST_F(Restart, AGuestWhoseVmmDoesNotAnswerIsLeftAlone) {
-  // The limit of 10 s is the daemon's; the guest must be there afterwards.
   ASSERT_TRUE(Create(Guest("web", "hang=describe")));
   StartDaemonAgain();
   EXPECT_EQ(Get("guests/web")->state(), v1::Guest::RUNNING);
