@@ -64,6 +64,7 @@ class BerthDaemon final : public Daemon {
                         .vhost_net = host_->Open(VhostNetDescriptor{}).has_value()};
     engine_.vmm_program = options.vmm_program;
     engine_.confinement = options.confinement;
+    engine_.describe_timeout = options.describe_timeout;
   }
 
   ~BerthDaemon() override { Shutdown(); }

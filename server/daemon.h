@@ -1,6 +1,7 @@
 // The daemon, put together: everything it is made of, in the order it needs one another.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,7 @@ struct DaemonOptions {
   Confinement confinement;
   ListenOptions listen;
   std::string version;
+  std::chrono::milliseconds describe_timeout{10'000};  // See Engine.
 };
 
 class Daemon {

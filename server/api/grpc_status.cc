@@ -1,6 +1,6 @@
 #include "server/api/grpc_status.h"
 
-#include "server/api/error_details.h"
+#include "proto/error_details.h"
 
 namespace berth::server {
 

@@ -9,8 +9,6 @@
 namespace berth::server {
 namespace {
 
-constexpr std::chrono::seconds kDescribeTimeout{10};
-
 Error Restarted(std::string_view what) {
   return Error(Code::kAborted, fmt::format("the daemon ended while the guest was {}", what))
       .Reason("DAEMON_RESTARTED");
@@ -55,7 +53,7 @@ Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
   control::Request describe, subscribe;
   describe.mutable_describe();
   subscribe.mutable_subscribe();
-  Result<control::Reply> reply = vmm->Call(describe, {}, kDescribeTimeout);
+  Result<control::Reply> reply = vmm->Call(describe, {}, engine.describe_timeout);
   if (!reply && reply.error().reason() == "VMM_TIMED_OUT") {
     // A guest is not ended because its VMM is slow to answer; its death would still be noticed.
     LOG_WARNING("{} runs, but its VMM does not answer", guest->name);

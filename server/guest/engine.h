@@ -28,6 +28,8 @@ struct Engine {
   std::string vmm_program;
   Confinement confinement;
   std::string proc = host::HostRoots{}.proc;
+  // How long a VMM that is found running may take to say what it is.
+  std::chrono::milliseconds describe_timeout{10'000};
 };
 
 }  // namespace berth::server

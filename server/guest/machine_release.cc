@@ -1,4 +1,4 @@
-#include "server/api/error_details.h"
+#include "proto/error_details.h"
 #include "server/guest/machine.h"
 
 namespace berth::server {

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/socket.h"
-#include "server/api/error_details.h"
+#include "proto/error_details.h"
 
 namespace berth::server {
 namespace {

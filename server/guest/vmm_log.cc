@@ -9,7 +9,7 @@
 #include <chrono>
 
 #include "base/log.h"
-#include "server/api/error_details.h"
+#include "proto/error_details.h"
 
 namespace berth::server {
 namespace {

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "berth/v1/operation_metadata.pb.h"
 #include "mdev/mdev.h"
-#include "server/api/error_details.h"
+#include "proto/error_details.h"
 
 namespace berth::server {
 namespace {

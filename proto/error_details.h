@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "google/rpc/status.pb.h"
 
-namespace berth::server {
+namespace berth {
 
 inline constexpr char kErrorDomain[] = "berth.dev";
 
@@ -19,4 +19,4 @@ Error FromRpcStatus(const google::rpc::Status& status);
 // `text` with everything replaced that is not printable UTF-8, and cut to `max_bytes`: for what peers say.
 std::string Printable(std::string_view text, size_t max_bytes);
 
-}  // namespace berth::server
+}  // namespace berth

@@ -1,11 +1,11 @@
-#include "server/api/error_details.h"
+#include "proto/error_details.h"
 
 #include <algorithm>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/error_info.pb.h"
 
-namespace berth::server {
+namespace berth {
 namespace {
 
 // gRPC's clients refuse headers over 8 KiB; message and details travel there, the details in base64.
@@ -132,4 +132,4 @@ Error FromRpcStatus(const google::rpc::Status& status) {
   return error;
 }
 
-}  // namespace berth::server
+}  // namespace berth

@@ -1,11 +1,11 @@
-#include "server/api/error_details.h"
+#include "proto/error_details.h"
 
 #include <gmock/gmock.h>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/error_info.pb.h"
 
-namespace berth::server {
+namespace berth {
 namespace {
 
 template <typename Detail>
@@ -82,4 +82,4 @@ TEST(Printable, ReplacesWhatATerminalOrAParserWouldTrip) {
 }
 
 }  // namespace
-}  // namespace berth::server
+}  // namespace berth

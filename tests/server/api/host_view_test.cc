@@ -1,0 +1,81 @@
+#include "server/api/host_view.h"
+
+#include <gmock/gmock.h>
+
+#include "base/bytes.h"
+#include "tests/fakes/sample_host.h"
+
+namespace berth::server {
+namespace {
+
+using testing::HasSubstr;
+
+v1::HostDevice Device(const DeviceOwners& owners, const std::string& name) {
+  for (const v1::HostDevice& device : ToHostDevices(host::SampleHost(), owners)) {
+    if (device.name() == name) return device;
+  }
+  ADD_FAILURE() << "no " << name;
+  return {};
+}
+
+TEST(HostView, ShowsNodesCpusAndWhatIsPromised) {
+  const Ledger ledger = {
+      {.guest = "guests/a", .dedicated_cpus = {5}, .memory = {{.host_node = 1, .size_bytes = kGiB}}}};
+  const v1::Host host = ToHost(host::SampleHost(), ledger, true, "1.0");
+  EXPECT_EQ(host.online_cpu_count(), 8);
+  ASSERT_EQ(host.nodes_size(), 2);
+  EXPECT_EQ(host.nodes(1).cpus(), "4-7");
+  EXPECT_EQ(host.nodes(1).memory_reserved_bytes(), static_cast<int64_t>(kGiB));
+  EXPECT_EQ(host.cpus(5).dedicated_to(), "guests/a");
+  EXPECT_EQ(host.cpus(5).core(), 4);
+  EXPECT_THAT(host.bridges(), testing::ElementsAre("br0"));
+  EXPECT_TRUE(host.iommu_available());
+}
+
+TEST(HostView, SaysWhyADeviceCannotBeAssigned) {
+  EXPECT_EQ(Device({}, "host/devices/pci-0000-03-00-0").state(), v1::HostDevice::AVAILABLE);
+  const v1::HostDevice grouped = Device({}, "host/devices/pci-0000-00-1f-2");
+  EXPECT_EQ(grouped.state(), v1::HostDevice::UNASSIGNABLE);
+  EXPECT_THAT(grouped.obstacle(), HasSubstr("0000:00:1f.3"));
+  EXPECT_EQ(Device({}, "host/devices/pci-0000-04-00-0").state(), v1::HostDevice::UNASSIGNABLE);
+}
+
+TEST(HostView, ShowsWhoHasADevice) {
+  const auto state = [](v1::Guest::State guest, bool restored) {
+    return Device({{"pci/0000:03:00.0", {.guest = "guests/a", .state = guest, .restored = restored}}},
+                  "host/devices/pci-0000-03-00-0")
+        .state();
+  };
+  EXPECT_EQ(state(v1::Guest::DEFINED, true), v1::HostDevice::CLAIMED);
+  EXPECT_EQ(state(v1::Guest::RUNNING, true), v1::HostDevice::ASSIGNED);
+  EXPECT_EQ(state(v1::Guest::STOPPING, false), v1::HostDevice::RELEASING);
+  EXPECT_EQ(state(v1::Guest::FAILED, false), v1::HostDevice::QUARANTINED);
+  EXPECT_EQ(state(v1::Guest::FAILED, true), v1::HostDevice::CLAIMED);
+  EXPECT_EQ(Device({{"vf/0000:02:00.0/0", {.guest = "guests/b", .state = v1::Guest::RUNNING}}},
+                   "host/devices/pci-0000-02-00-1")
+                .guest(),
+            "guests/b")
+      << "a claim on a virtual function is by its index";
+}
+
+TEST(HostView, ShowsMediatedDevicesAndWhatTheyAreMadeOf) {
+  const v1::HostDevice parent = Device({}, "host/devices/parent-mtty");
+  ASSERT_EQ(parent.mdev_types_size(), 2);
+  EXPECT_EQ(parent.mdev_types(1).available_instances(), 12);
+  const v1::HostDevice mdev = Device({}, "host/devices/mdev-11111111-2222-4333-8444-555555555555");
+  EXPECT_EQ(mdev.mdev().type(), "mtty-2");
+  EXPECT_EQ(mdev.iommu_group(), 20);
+}
+
+TEST(HostView, EveryFilterFieldHasAValue) {
+  const v1::HostDevice device = Device({}, "host/devices/pci-0000-02-00-1");
+  EXPECT_EQ(DeviceField(device, "pci.id"), "1b36:0010");
+  EXPECT_EQ(DeviceField(device, "pci.address"), "0000:02:00.1");
+  EXPECT_EQ(DeviceField(device, "pci.class_code"), "010802");
+  EXPECT_EQ(DeviceField(device, "pci.physical_function"), "0000:02:00.0");
+  EXPECT_EQ(DeviceField(device, "state"), "AVAILABLE");
+  EXPECT_FALSE(IsDeviceField("colour"));
+}
+
+}  // namespace
+}  // namespace berth::server

@@ -1,0 +1,183 @@
+#include <google/protobuf/text_format.h>
+
+#include "tests/server/daemon/daemon_fixture.h"
+
+namespace berth::server {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Key;
+using testing::Pair;
+
+class GuestLife : public DaemonFixture {};
+
+TEST_F(GuestLife, CreatedStoppedStartedAndDeleted) {
+  v1::CreateGuestRequest request = Guest("web");
+  ASSERT_TRUE(google::protobuf::TextFormat::MergeFromString(
+      R"(cpus { vcpu_count: 2 } placement { host_cpus: [5, 4] }
+         network_interfaces { bridge: "br0" mac_address: "52:54:00:12:34:56" }
+         assigned_devices { virtual_function { physical_function: "0000:01:00.0" mac_address: "52:54:00:00:00:07" } }
+         assigned_devices { virtual_function { physical_function: "0000:02:00.0" index: 1 } }
+         assigned_devices { mediated_device { create { parent: "mtty" type: "mtty-2" } } })",
+      request.mutable_guest()->mutable_spec()));
+  const auto created = Create(request);
+  ASSERT_TRUE(created) << created.error().message();
+  EXPECT_EQ(created->state(), v1::Guest::RUNNING);
+  EXPECT_EQ(created->placement().vcpus(0).host_cpus(0), 5);
+  EXPECT_GT(created->placement().vcpus(0).thread_id(), 0);
+  EXPECT_EQ(created->claimed_devices(0).guest_address(), "0000:02:00.0");
+  EXPECT_EQ(created->network_interfaces(0).mac_address(), "52:54:00:12:34:56");
+  EXPECT_THAT(host_->Places(), Contains(Pair("vcpu0", "5")));
+  EXPECT_THAT(host_->Places(), Contains(Pair("vcpu1", "4")));
+  const auto changes = host_->Changes();
+  EXPECT_THAT(changes, Contains(Pair("vfs 0000:01:00.0", "7")));
+  EXPECT_THAT(changes, Contains(Pair("vf-settings 0000:01:00.0 VF 0", HasSubstr("52:54:00:00:00:07"))));
+  EXPECT_THAT(changes, Contains(Pair("driver 0000:02:00.2", "vfio-pci")));
+  EXPECT_THAT(changes, Contains(Key("mdev " + created->claimed_devices(2).mdev_uuid())));
+  EXPECT_THAT(changes, Contains(Key(HasSubstr("tap "))));
+
+  const auto stopped = Stop("guests/web");
+  ASSERT_TRUE(stopped) << stopped.error().message();
+  EXPECT_EQ(stopped->state(), v1::Guest::STOPPED);
+  EXPECT_FALSE(stopped->has_placement());
+  ExpectNothingLeft();
+
+  const auto again = Start("guests/web");
+  ASSERT_TRUE(again) << again.error().message();
+  EXPECT_EQ(again->claimed_devices(0).host_device(), created->claimed_devices(0).host_device());
+  EXPECT_EQ(again->claimed_devices(2).mdev_uuid(), created->claimed_devices(2).mdev_uuid())
+      << "the same devices";
+
+  EXPECT_EQ(Delete("guests/web").error().reason(), "GUEST_RUNNING");
+  ASSERT_TRUE(Delete("guests/web", true));
+  EXPECT_EQ(Get("guests/web").error().reason(), "GUEST_NOT_FOUND");
+  ExpectNothingLeft();
+}
+
+TEST_F(GuestLife, DefinedWithoutBeingStarted) {
+  v1::CreateGuestRequest request = Guest("web");
+  request.set_start(false);
+  const auto created = Create(request);
+  ASSERT_TRUE(created) << created.error().message();
+  EXPECT_EQ(created->state(), v1::Guest::DEFINED);
+  ExpectNothingLeft();
+  EXPECT_EQ(Stop("guests/web").error().reason(), "GUEST_NOT_RUNNING");
+  ASSERT_TRUE(Start("guests/web"));
+  EXPECT_EQ(Start("guests/web").error().reason(), "GUEST_RUNNING");
+}
+
+TEST_F(GuestLife, ValidateOnlyTellsThePlacementAndChangesNothing) {
+  v1::CreateGuestRequest request = Guest("web");
+  request.set_validate_only(true);
+  request.mutable_guest()->mutable_spec()->add_assigned_devices()->set_pci_address("0000:03:00.0");
+  const auto guest = Create(request);
+  ASSERT_TRUE(guest) << guest.error().message();
+  EXPECT_EQ(guest->placement().memory(0).host_nodes(0), 0) << "where its device is";
+  EXPECT_EQ(guest->claimed_devices(0).host_device(), "host/devices/pci-0000-03-00-0");
+  EXPECT_EQ(Get("guests/web").error().reason(), "GUEST_NOT_FOUND");
+  ExpectNothingLeft();
+}
+
+TEST_F(GuestLife, AGuestThatPowersOffIsStoppedAndReleased) {
+  ASSERT_TRUE(Create(Guest("web", "power_off=run")));
+  const v1::Guest guest = Await("guests/web", v1::Guest::STOPPED);
+  EXPECT_FALSE(guest.has_error());
+  ExpectNothingLeft();
+}
+
+TEST_F(GuestLife, AGuestThatDoesNotPowerOffIsEndedAfterItsGracePeriod) {
+  ASSERT_TRUE(Create(Guest("web", "ignore_power_button")));
+  EXPECT_EQ(Stop("guests/web")->state(), v1::Guest::STOPPED);
+  ExpectNothingLeft();
+}
+
+TEST_F(GuestLife, AKilledVmmIsNoticedAndEverythingReleased) {
+  const auto created = Create(Guest("web"));
+  ASSERT_TRUE(created);
+  ::kill(created->process_id(), SIGKILL);
+  const v1::Guest guest = Await("guests/web", v1::Guest::FAILED);
+  EXPECT_EQ(FromRpcStatus(guest.error()).reason(), "VMM_DIED");
+  ExpectNothingLeft();
+  EXPECT_TRUE(Start("guests/web")) << "it can be started again";
+  EXPECT_FALSE(Get("guests/web")->has_error());
+}
+
+TEST_F(GuestLife, TheSameRequestTwiceIsOneGuest) {
+  v1::CreateGuestRequest request = Guest("web");
+  request.set_request_id("6f1f1c1e-7f3f-4e1a-9d53-0a4f4a3f7c11");
+  const auto first = Create(request);
+  const auto second = Create(request);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(first->uid(), second->uid());
+  request.set_guest_id("other");
+  EXPECT_EQ(Create(request).error().reason(), "REQUEST_ID_REUSED");
+  request.set_request_id("not a uuid");
+  EXPECT_EQ(Create(request).error().reason(), "BAD_REQUEST_ID");
+}
+
+TEST_F(GuestLife, VirtualFunctionsOfOneCardServeTwoGuests) {
+  for (const char* id : {"one", "two"}) {
+    v1::CreateGuestRequest request = Guest(id);
+    request.mutable_guest()
+        ->mutable_spec()
+        ->add_assigned_devices()
+        ->mutable_virtual_function()
+        ->set_physical_function("0000:01:00.0");
+    ASSERT_TRUE(Create(request));
+  }
+  ASSERT_TRUE(Delete("guests/one", true));
+  EXPECT_THAT(host_->Changes(), Contains(Pair("vfs 0000:01:00.0", "7")));
+  ASSERT_TRUE(Delete("guests/two", true));
+  ExpectNothingLeft();
+}
+
+TEST_F(GuestLife, SpecAndLabelsChangeWhileItDoesNotRun) {
+  ASSERT_TRUE(Create(Guest("web")));
+  v1::UpdateGuestRequest request;
+  request.mutable_guest()->set_name("guests/web");
+  (*request.mutable_guest()->mutable_labels())["team"] = "red";
+  const auto update = [&]() -> Result<v1::Guest> {
+    grpc::ClientContext context;
+    v1::Guest guest;
+    const grpc::Status status = guests_->UpdateGuest(&context, request, &guest);
+    if (!status.ok()) return Fail(ErrorOf(status));
+    return guest;
+  };
+  const auto labelled = update();
+  ASSERT_TRUE(labelled) << labelled.error().message();
+  EXPECT_EQ(labelled->labels().at("team"), "red");
+  EXPECT_EQ(labelled->spec().cpus().vcpu_count(), 1) << "what was not named stays";
+
+  request.mutable_update_mask()->add_paths("spec.cpus.vcpu_count");
+  request.mutable_guest()->mutable_spec()->mutable_cpus()->set_vcpu_count(2);
+  EXPECT_EQ(update().error().reason(), "GUEST_RUNNING");
+  ASSERT_TRUE(Stop("guests/web"));
+  request.mutable_guest()->set_etag("old");
+  EXPECT_EQ(update().error().reason(), "ETAG_MISMATCH");
+  EXPECT_EQ(update().error().code(), Code::kAborted);
+  request.mutable_guest()->clear_etag();
+  const auto grown = update();
+  ASSERT_TRUE(grown) << grown.error().message();
+  EXPECT_EQ(grown->spec().cpus().vcpu_count(), 2);
+  EXPECT_EQ(Start("guests/web")->placement().vcpus_size(), 2);
+  request.mutable_update_mask()->add_paths("state");
+  EXPECT_EQ(update().error().reason(), "BAD_UPDATE_MASK");
+}
+
+TEST_F(GuestLife, ResetAndPowerButtonReachTheMachine) {
+  ASSERT_TRUE(Create(Guest("web")));
+  grpc::ClientContext reset_context, button_context;
+  v1::ResetGuestRequest reset;
+  v1::PowerButtonGuestRequest button;
+  reset.set_name("guests/web");
+  button.set_name("guests/web");
+  v1::Guest guest;
+  EXPECT_TRUE(guests_->ResetGuest(&reset_context, reset, &guest).ok());
+  EXPECT_EQ(guest.state(), v1::Guest::RUNNING);
+  EXPECT_TRUE(guests_->PowerButtonGuest(&button_context, button, &guest).ok());
+  EXPECT_EQ(Await("guests/web", v1::Guest::STOPPED).state(), v1::Guest::STOPPED);
+}
+
+}  // namespace
+}  // namespace berth::server
