@@ -1,0 +1,51 @@
+// A command of the program: `berth WORDS [OPTION...] [ARGUMENT...]`.
+#pragma once
+
+#include <iosfwd>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/program_options.hpp>
+
+#include "base/error.h"
+#include "cli/connection.h"
+#include "cli/output.h"
+
+namespace berth::cli {
+
+// What a command is called with.
+struct Invocation {
+  const Connection& connection;
+  OutputFormat format;
+  const boost::program_options::variables_map& options;
+  const std::vector<std::string>& arguments;
+  std::ostream& out;
+  std::ostream& err;  // For progress.
+
+  bool Has(const char* option) const { return options.count(option) != 0; }
+  std::string Text(const char* option) const { return Has(option) ? options[option].as<std::string>() : ""; }
+};
+
+struct Command {
+  std::string_view words;  // "guest create"
+  // Names of the arguments; those from `required` on may be left out. "GUEST..." takes any number.
+  std::vector<std::string_view> arguments;
+  size_t required = 0;
+  std::string_view summary;  // One line.
+  void (*describe)(boost::program_options::options_description& options) = nullptr;
+  Status (*run)(const Invocation& call) = nullptr;
+};
+
+extern const Command kCompletion, kGuestConsole, kGuestCreate, kGuestDelete, kGuestEvents, kGuestList,
+    kGuestPowerButton, kGuestReset, kGuestShow, kGuestStart, kGuestStop, kHostDevices, kHostShow,
+    kOperationCancel, kOperationList, kOperationShow, kOperationWait;
+
+// All of them, in the order of the help.
+std::span<const Command* const> Commands();
+
+// "web" or "guests/web" as "guests/web".
+std::string GuestName(const std::string& argument);
+
+}  // namespace berth::cli

@@ -1,0 +1,65 @@
+// The daemon, as its client sees it.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include <grpcpp/grpcpp.h>
+
+#include "base/error.h"
+#include "berth/v1/event_service.grpc.pb.h"
+#include "berth/v1/guest_service.grpc.pb.h"
+#include "berth/v1/host_service.grpc.pb.h"
+#include "google/longrunning/operations.grpc.pb.h"
+
+namespace berth::cli {
+
+inline constexpr char kDefaultServer[] = "unix:/run/berth/berthd.sock";
+
+struct ServerOptions {
+  std::string address = kDefaultServer;  // "unix:PATH" or "HOST:PORT"
+  // PEM files; over TCP all three, or none for a server without TLS.
+  std::string ca_path, certificate_path, key_path;
+  std::chrono::seconds timeout{60};  // Of a call that answers at once.
+};
+
+// One for a program: its stubs are made at once, the connection with the first call.
+class Connection {
+ public:
+  // NOT_FOUND and the like if a PEM file cannot be read.
+  static Result<Connection> Create(const ServerOptions& options);
+
+  berth::v1::GuestService::Stub& guests() const { return *guests_; }
+  berth::v1::HostService::Stub& host() const { return *host_; }
+  berth::v1::EventService::Stub& events() const { return *events_; }
+  google::longrunning::Operations::Stub& operations() const { return *operations_; }
+
+  // Calls a unary method and returns its answer: Call(c.guests(), &GuestService::Stub::GetGuest, request).
+  template <typename Stub, typename Request, typename Response>
+  Result<Response> Call(Stub& stub,
+                        grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                        const Request& request) const {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + options_.timeout);
+    Response response;
+    const grpc::Status status = (stub.*method)(&context, request, &response);
+    if (!status.ok()) return Fail(ToError(status));
+    return response;
+  }
+
+  // What the daemon said, with its details; for a daemon that does not answer, what to do about it.
+  Error ToError(const grpc::Status& status) const;
+
+ private:
+  Connection() = default;
+
+  ServerOptions options_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<berth::v1::GuestService::Stub> guests_;
+  std::unique_ptr<berth::v1::HostService::Stub> host_;
+  std::unique_ptr<berth::v1::EventService::Stub> events_;
+  std::unique_ptr<google::longrunning::Operations::Stub> operations_;
+};
+
+}  // namespace berth::cli

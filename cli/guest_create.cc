@@ -1,0 +1,54 @@
+#include <unistd.h>
+
+#include <fstream>
+
+#include "cli/command.h"
+#include "cli/operation_wait.h"
+#include "cli/spec_file.h"
+
+namespace berth::cli {
+namespace {
+
+namespace po = boost::program_options;
+
+void DescribeOptions(po::options_description& options) {
+  options.add_options()  //
+      ("file,f", po::value<std::string>()->required(),
+       "the guest's spec, JSON or YAML; - for the standard input")  //
+      ("start,s", "start it as well")                               //
+      ("dry-run", "only check whether it could be created");
+  DescribeWait(options);
+}
+
+// For request_id: a connection that breaks does not make a second guest.
+std::string RandomUuid() {
+  std::string uuid;
+  std::getline(std::ifstream("/proc/sys/kernel/random/uuid"), uuid);
+  return uuid;
+}
+
+Status Run(const Invocation& call) {
+  berth::v1::CreateGuestRequest request;
+  *request.mutable_guest() = TRY(ReadSpecFile(call.Text("file")));
+  std::string id = call.arguments.empty() ? request.guest().name() : call.arguments[0];
+  if (id.starts_with("guests/")) id.erase(0, sizeof "guests/" - 1);
+  if (id.empty()) return Fail(Code::kInvalidArgument, "the guest needs a name: berth guest create NAME");
+  request.mutable_guest()->clear_name();
+  request.set_guest_id(id);
+  request.set_request_id(RandomUuid());
+  request.set_start(call.Has("start"));
+  request.set_validate_only(call.Has("dry-run"));
+  return FinishOperation(call, call.connection.Call(call.connection.guests(),
+                                                    &berth::v1::GuestService::Stub::CreateGuest, request));
+}
+
+}  // namespace
+
+const Command kGuestCreate = {.words = "guest create",
+                              .arguments = {"NAME"},
+                              .required = 0,
+                              .summary = "Create a guest from a spec",
+                              .describe = DescribeOptions,
+                              .run = Run};
+
+}  // namespace berth::cli

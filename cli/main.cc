@@ -1,0 +1,11 @@
+// berth: the command line of the API.
+#include <signal.h>
+
+#include <iostream>
+
+#include "cli/program.h"
+
+int main(int argc, char* argv[]) {
+  ::signal(SIGPIPE, SIG_IGN);
+  return berth::cli::Run({argv + 1, argv + argc}, std::cout, std::cerr);
+}
