@@ -23,7 +23,7 @@ std::string Usage(const Command& command) {
 void PrintHelp(std::ostream& out) {
   out << "usage: berth COMMAND [OPTION...] [ARGUMENT...]\n\nGuests with real devices, on this host or "
          "another.\n\n";
-  Table table({"COMMAND", ""});
+  Table table({"COMMAND", "DOES"});
   for (const Command* command : Commands()) {
     std::string arguments;
     for (const std::string_view argument : command->arguments) arguments += fmt::format(" {}", argument);
