@@ -45,6 +45,7 @@ uint64_t DeviceRegion::Read(uint64_t offset, unsigned size) {
   ReadBytes(offset, {bytes, size});
   const uint64_t value = LoadLeSized(bytes, size);
   trace::vfio_region_read(device_->name(), info_.index, offset, size, value);
+  if (on_access_) on_access_();
   return value;
 }
 
@@ -72,6 +73,7 @@ void DeviceRegion::Write(uint64_t offset, unsigned size, uint64_t value) {
     written = device_->syscalls().Pwrite(device_->fd(), bytes, length, info_.file_offset + offset);
   }
   if (written != size) failures_.fetch_add(1, std::memory_order_relaxed);
+  if (on_access_) on_access_();
 }
 
 }  // namespace berth::vfio

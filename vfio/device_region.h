@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "hw/memory/region.h"
@@ -38,6 +39,9 @@ class DeviceRegion final : public hw::IoHandler {
   // A longer run of bytes; the number read, from the start.
   size_t ReadBytes(uint64_t offset, std::span<uint8_t> out);
 
+  // `callback` is called after each access. Before others use it.
+  void OnAccess(std::function<void()> callback) { on_access_ = std::move(callback); }
+
   uint64_t reads() const { return reads_.load(std::memory_order_relaxed); }
   uint64_t writes() const { return writes_.load(std::memory_order_relaxed); }
   uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
@@ -46,6 +50,7 @@ class DeviceRegion final : public hw::IoHandler {
   const Device* const device_;
   const RegionInfo info_;
   std::vector<Mapped> mapped_;
+  std::function<void()> on_access_;
   std::atomic<uint64_t> reads_{0}, writes_{0}, failures_{0};
 };
 

@@ -45,6 +45,15 @@ void FunctionBar::Show(const Range& range) {
   }
 }
 
+void FunctionBar::Trap(std::function<void()> callback) {
+  for (const auto& piece : pieces_) {
+    if (piece->kind() != hw::Region::Kind::kDeviceMemory) continue;
+    LOG_WARNING("{}: accesses will trap, which is slow: the driver cannot unmask INTx by itself", name_);
+    container_.Remove(piece.get());
+  }
+  device_region_.OnAccess(std::move(callback));
+}
+
 void FunctionBar::PutOnTop(const char* what, uint64_t offset, uint64_t size, hw::IoHandler* handler) {
   pieces_.push_back(std::unique_ptr<hw::Region>(
       new hw::Region(hw::Region::Io(fmt::format("{} {}", name_, what), size, handler))));

@@ -2,6 +2,7 @@
 // that trap, and on top the MSI-X structures, if they are in it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +27,8 @@ class FunctionBar {
   // Shows `handler` (which outlives this) at these bytes, over whatever is there. Before the region is in an
   // address space.
   void PutOnTop(const char* what, uint64_t offset, uint64_t size, hw::IoHandler* handler);
+  // Makes every access trap, and calls `callback` after each. Before the region is in an address space.
+  void Trap(std::function<void()> callback);
   DeviceRegion* device_region() { return &device_region_; }
 
  private:

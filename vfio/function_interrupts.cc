@@ -1,7 +1,5 @@
 #include "vfio/function_interrupts.h"
 
-#include <sys/epoll.h>
-
 #include "base/log.h"
 
 namespace berth::vfio {
@@ -22,53 +20,48 @@ Result<std::unique_ptr<FunctionInterrupts>> FunctionInterrupts::Create(const Dev
         }));
   }
   if (shape.pin != 0) {
-    const Status line = made->CreateLine(slot, shape.pin, loop);
-    if (!line) {
-      LOG_WARNING("{} has no INTx in the guest: {}", device->name(), line.error().message());
+    const Status intx = made->CreateIntx(slot, shape.pin, loop);
+    if (!intx) {
+      LOG_WARNING("{} has no INTx in the guest: {}", device->name(), intx.error().message());
       made->DisconnectIntx();
       made->device_interrupts_->Disable();
       made->mode_ = Mode::kNone;
       made->line_ = nullptr;
+      made->trapped_ = nullptr;
     }
   }
   return made;
 }
 
 FunctionInterrupts::~FunctionInterrupts() {
-  if (unmask_on_loop_) loop_->Call([this] { loop_->Unwatch(line_->resample_eventfd()); });
   device_interrupts_->Disable();
   DisconnectIntx();
 }
 
 // INTx is tried once here, so that what the kernel's driver cannot do is known before the guest runs.
-Status FunctionInterrupts::CreateLine(hw::PciSlot* slot, uint8_t pin, EventLoop* loop) {
-  line_ = TRY(slot->interrupts().CreateIntxLine(slot->IntxGsi(pin)));
-  TRY(ConnectIntx());
-  if (!device_interrupts_->intx().automasked) return Ok();  // Nothing to unmask.
-  Status unmask = device_interrupts_->ConnectIntxUnmask(line_->resample_eventfd());
-  if (unmask) return Ok();
-  if (unmask.error().code() != Code::kUnimplemented) return unmask;
-  loop_ = loop;
-  Status watching = Ok();
-  loop->Call([&] {
-    watching = loop->Watch(line_->resample_eventfd(), EPOLLIN, [this](uint32_t) {
-      DrainEventFd(line_->resample_eventfd());
-      Report(device_interrupts_->UnmaskIntx());
-    });
-  });
-  unmask_on_loop_ = watching.has_value();
-  return watching;
+Status FunctionInterrupts::CreateIntx(hw::PciSlot* slot, uint8_t pin, EventLoop* loop) {
+  const uint32_t gsi = slot->IntxGsi(pin);
+  line_ = TRY(slot->interrupts().CreateIntxLine(gsi));
+  const Status connected = ConnectIntx();
+  if (connected || connected.error().code() != Code::kUnimplemented) return connected;
+  DisconnectIntx();
+  line_ = nullptr;
+  trapped_ = TRY(TrappedIntx::Create(&slot->interrupts(), gsi, device_interrupts_.get(), loop));
+  return ConnectIntx();
 }
 
 Status FunctionInterrupts::ConnectIntx() {
+  mode_ = Mode::kIntx;
+  if (trapped_ != nullptr) return device_interrupts_->EnableIntx(trapped_->trigger_eventfd());
   // The line first: what the device raises finds its way.
   TRY(line_->Enable());
   TRY(device_interrupts_->EnableIntx(line_->trigger_eventfd()));
-  mode_ = Mode::kIntx;
-  return Ok();
+  if (!device_interrupts_->intx().automasked) return Ok();  // Nothing to unmask.
+  return device_interrupts_->ConnectIntxUnmask(line_->resample_eventfd());
 }
 
 void FunctionInterrupts::DisconnectIntx() {
+  if (trapped_ != nullptr) trapped_->Lower();
   if (line_ == nullptr) return;
   line_->Disable();
   DrainEventFd(line_->trigger_eventfd());
@@ -102,7 +95,7 @@ void FunctionInterrupts::WriteMsixControl(uint16_t control) {
 void FunctionInterrupts::Follow() {
   const Mode wanted = msix_ != nullptr && msix_->enabled() ? Mode::kMsix
                       : msi_ != nullptr && msi_->enabled() ? Mode::kMsi
-                      : line_ != nullptr                   ? Mode::kIntx
+                      : has_intx()                         ? Mode::kIntx
                                                            : Mode::kNone;
   const unsigned active = wanted == Mode::kMsi ? msi_->active() : 0;
   if (wanted == mode_ && active == msi_active_) return;
@@ -113,13 +106,9 @@ void FunctionInterrupts::Follow() {
     case Mode::kNone:
       device_interrupts_->Disable();
       break;
-    case Mode::kIntx: {
+    case Mode::kIntx:
       Report(ConnectIntx());
-      if (device_interrupts_->intx().automasked && !unmask_on_loop_) {
-        Report(device_interrupts_->ConnectIntxUnmask(line_->resample_eventfd()));
-      }
       break;
-    }
     case Mode::kMsi: {
       std::vector<int> eventfds;
       for (unsigned i = 0; i < active; ++i) eventfds.push_back(msi_->vector(i)->eventfd());

@@ -10,6 +10,7 @@
 #include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 #include "vfio/device_interrupts.h"
+#include "vfio/trapped_intx.h"
 
 namespace berth::vfio {
 
@@ -24,13 +25,15 @@ class FunctionInterrupts {
   };
 
   // Vectors from `slot`, and INTx on, as after a reset. `device` and `slot` outlive this. `loop` (which runs
-  // as long as this exists) serves the unmasking of INTx where the kernel's driver cannot.
+  // as long as this exists) raises INTx where the kernel cannot.
   static Result<std::unique_ptr<FunctionInterrupts>> Create(const Device* device, const Shape& shape,
                                                             hw::PciSlot* slot, EventLoop* loop);
   ~FunctionInterrupts();
 
   // What is to be had. A pin whose line cannot be connected is not there.
-  bool has_intx() const { return line_ != nullptr; }
+  bool has_intx() const { return line_ != nullptr || trapped_ != nullptr; }
+  // Set where all of the guest's accesses to the device's memory must trap and be told to it.
+  TrappedIntx* trapped_intx() { return trapped_.get(); }
   hw::Msi* msi() { return msi_.get(); }
   hw::Msix* msix() { return msix_.get(); }
 
@@ -46,7 +49,7 @@ class FunctionInterrupts {
  private:
   using Mode = DeviceInterrupts::Mode;
   explicit FunctionInterrupts(const Device* device) : device_(device) {}
-  Status CreateLine(hw::PciSlot* slot, uint8_t pin, EventLoop* loop);
+  Status CreateIntx(hw::PciSlot* slot, uint8_t pin, EventLoop* loop);
   Status ConnectIntx();
   void DisconnectIntx();
   // Brings the device into the mode that the guest's registers ask for.
@@ -55,11 +58,11 @@ class FunctionInterrupts {
 
   const Device* const device_;
   std::unique_ptr<DeviceInterrupts> device_interrupts_;
+  // At most one of them.
   std::unique_ptr<hw::IntxLine> line_;
+  std::unique_ptr<TrappedIntx> trapped_;
   std::unique_ptr<hw::Msi> msi_;
   std::unique_ptr<hw::Msix> msix_;
-  EventLoop* loop_ = nullptr;
-  bool unmask_on_loop_ = false;
   Mode mode_ = Mode::kNone;
   unsigned msi_active_ = 0;
 };

@@ -109,6 +109,9 @@ Status VfioPciFunction::Attach(hw::PciSlot* slot) {
   FunctionInterrupts::Shape shape{.msi = msi_shape_, .msix_vectors = plan_.msix ? plan_.msix->vectors : 0};
   if (intx.count > 0 && pin >= 1 && pin <= 4) shape.pin = pin;
   interrupts_ = TRY(FunctionInterrupts::Create(device_.get(), shape, slot, options_.loop));
+  if (TrappedIntx* const intx_line = interrupts_->trapped_intx()) {
+    for (const auto& bar : function_bars_) bar->Trap([intx_line] { intx_line->OnAccess(); });
+  }
   for (const auto& bar : function_bars_) {
     hw::Msix* const msix = interrupts_->msix();
     if (msix == nullptr) break;

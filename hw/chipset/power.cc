@@ -33,12 +33,12 @@ Power::Power(InterruptController* interrupts, uint32_t event_gsi, PowerRequests 
 
 void Power::PressButton() {
   events_.fetch_or(kEventPowerButton);
-  interrupts_->SetLevel(event_gsi_, true);
+  interrupts_->SetLevel(event_gsi_, this, true);
 }
 
 // The guest's _EVT method reads which events there are; reading takes them, and the line falls.
 uint8_t Power::TakeEvents() {
-  interrupts_->SetLevel(event_gsi_, false);
+  interrupts_->SetLevel(event_gsi_, this, false);
   return events_.exchange(0);
 }
 

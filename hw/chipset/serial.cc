@@ -133,7 +133,7 @@ void Serial::UpdateInterrupt() {
   const bool level = gate && !(InterruptIdentification() & kIdNone);
   if (level == level_) return;
   level_ = level;
-  interrupts_->SetLevel(gsi_, level);
+  interrupts_->SetLevel(gsi_, this, level);
 }
 
 }  // namespace berth::hw

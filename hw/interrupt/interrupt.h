@@ -58,8 +58,9 @@ class InterruptController {
   virtual Result<std::unique_ptr<IntxLine>> CreateIntxLine(uint32_t gsi) = 0;
   // Unmasks many vectors with one update of the route table; messages[i] belongs to vectors[i].
   virtual Status UnmaskAll(std::span<MsiVector* const> vectors, std::span<const MsiMessage> messages) = 0;
-  // Sets the level of a line without eventfds: the chipset's own devices.
-  virtual void SetLevel(uint32_t gsi, bool level) = 0;
+  // Sets the level of a line without eventfds. It is high as long as any `driver` (any address that is the
+  // driver's alone) holds it so.
+  virtual void SetLevel(uint32_t gsi, const void* driver, bool level) = 0;
 };
 
 }  // namespace berth::hw

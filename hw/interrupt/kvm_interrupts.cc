@@ -106,8 +106,15 @@ Status KvmInterrupts::UnmaskAll(std::span<MsiVector* const> vectors, std::span<c
   return Ok();
 }
 
-void KvmInterrupts::SetLevel(uint32_t gsi, bool level) {
-  const Status set = vm_->SetIrqLine(gsi, level);
+void KvmInterrupts::SetLevel(uint32_t gsi, const void* driver, bool level) {
+  MutexLock lock(mutex_);
+  if (level) {
+    held_high_.insert({gsi, driver});
+  } else {
+    held_high_.erase({gsi, driver});
+  }
+  const auto any = held_high_.lower_bound({gsi, nullptr});
+  const Status set = vm_->SetIrqLine(gsi, any != held_high_.end() && any->first == gsi);
   if (!set) LOG_WARNING_LIMITED("{}", set.error().message());
 }
 

@@ -20,7 +20,7 @@ class KvmInterrupts final : public InterruptController {
   Result<std::unique_ptr<MsiVector>> CreateMsiVector() override;
   Result<std::unique_ptr<IntxLine>> CreateIntxLine(uint32_t gsi) override;
   Status UnmaskAll(std::span<MsiVector* const> vectors, std::span<const MsiMessage> messages) override;
-  void SetLevel(uint32_t gsi, bool level) override;
+  void SetLevel(uint32_t gsi, const void* driver, bool level) override;
 
  private:
   class Vector;
@@ -32,6 +32,7 @@ class KvmInterrupts final : public InterruptController {
   Mutex mutex_;
   std::map<uint32_t, MsiMessage> routes_ GUARDED_BY(mutex_);  // By GSI.
   std::set<uint32_t> free_gsis_ GUARDED_BY(mutex_);
+  std::set<std::pair<uint32_t, const void*>> held_high_ GUARDED_BY(mutex_);  // GSI and driver.
   uint32_t next_gsi_ GUARDED_BY(mutex_) = kvm::Vm::kIoApicPins;
 };
 

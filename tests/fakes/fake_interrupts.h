@@ -80,7 +80,7 @@ class FakeInterrupts final : public InterruptController {
   Result<std::unique_ptr<MsiVector>> CreateMsiVector() override;
   Result<std::unique_ptr<IntxLine>> CreateIntxLine(uint32_t gsi) override;
   Status UnmaskAll(std::span<MsiVector* const> vectors, std::span<const MsiMessage> messages) override;
-  void SetLevel(uint32_t gsi, bool level) override { levels[gsi] = level; }
+  void SetLevel(uint32_t gsi, const void*, bool level) override { levels[gsi] = level; }
 
   // The n-th vector that was created, or nullptr once it is gone.
   FakeMsiVector* vector(unsigned number) { return number < vectors_.size() ? vectors_[number] : nullptr; }
