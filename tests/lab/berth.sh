@@ -66,8 +66,8 @@ image() {
   echo "$3" | dd of="$1" conv=notrunc status=none
 }
 
-# expect WHAT ACTUAL EXPECTED
-expect() {
+# expect_equal WHAT ACTUAL EXPECTED
+expect_equal() {
   if [[ $2 != "$3" ]]; then
     echo "WRONG: $1 should be '$3', is '$2'"
     return 1
