@@ -9,10 +9,10 @@ namespace berth::hw {
 namespace {
 
 // Offsets in the file and in boot_params alike.
-constexpr uint16_t kSetupSectors = 0x1f1, kBootFlag = 0x1fe, kJump = 0x200, kMagic = 0x202, kVersion = 0x206,
-                   kInitrdAddressMax = 0x22c, kKernelAlignment = 0x230, kRelocatable = 0x234,
-                   kXloadFlags = 0x236, kCommandLineSize = 0x238, kPreferredAddress = 0x258,
-                   kInitSize = 0x260;
+constexpr uint16_t kSetupSectors = 0x1f1, kSystemSize = 0x1f4, kBootFlag = 0x1fe, kJump = 0x200,
+                   kMagic = 0x202, kVersion = 0x206, kInitrdAddressMax = 0x22c, kKernelAlignment = 0x230,
+                   kRelocatable = 0x234, kXloadFlags = 0x236, kCommandLineSize = 0x238,
+                   kPreferredAddress = 0x258, kInitSize = 0x260;
 constexpr uint16_t kBootFlagValue = 0xaa55;
 constexpr uint32_t kMagicValue = 0x53726448;  // "HdrS"
 constexpr uint16_t kVersion212 = 0x020c;
@@ -57,6 +57,13 @@ Result<BzImage> ParseBzImage(ByteSource& file) {
     return Fail(Code::kInvalidArgument, "the kernel file ends within its setup code");
   }
   image.payload_size = file.size_bytes() - image.payload_offset;
+  // In units of 16 bytes, the last of which may be short. What follows is a signature.
+  const uint64_t system_size = uint64_t{Field<uint32_t>(header, kSystemSize)} * 16;
+  if (image.payload_size + 16 <= system_size) {
+    return Fail(Code::kInvalidArgument,
+                "the kernel file is cut short: it has {} of {} bytes after its setup code",
+                image.payload_size, system_size);
+  }
 
   image.load_address = Field<uint64_t>(header, kPreferredAddress);
   const uint32_t alignment = Field<uint32_t>(header, kKernelAlignment);

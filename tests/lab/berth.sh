@@ -19,6 +19,11 @@ start_berthd() {
   return 1
 }
 
+kill_berthd() {
+  kill -9 "$berthd_pid"
+  wait "$berthd_pid" 2>/dev/null || true
+}
+
 stop_berthd() {
   kill -TERM "$berthd_pid"
   wait "$berthd_pid"
@@ -33,7 +38,7 @@ spec() {
   variables=$(tests/lab/guest/build)
   eval "$variables"
   # shellcheck disable=SC2154  # From guest/build.
-  for pair in KERNEL="$guest_kernel" INITRD="$guest_initrd" "$@"; do text=${text//@${pair%%=*}@/${pair#*=}}; done
+  for pair in "$@" KERNEL="$guest_kernel" INITRD="$guest_initrd"; do text=${text//@${pair%%=*}@/${pair#*=}}; done
   echo "$text"
 }
 
@@ -73,4 +78,20 @@ expect_equal() {
     return 1
   fi
   echo "$1 is $3"
+}
+
+# guest_field GUEST FIELD: a field of the guest, as JSON has it.
+guest_field() { berth guest show "$1" -o json | python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ""))' "$2"; }
+
+# await_state SECONDS GUEST STATE
+await_state() {
+  local end=$((SECONDS + $1)) state
+  until state=$(guest_field "$2" state); [[ $state == "$3" ]]; do
+    if ((SECONDS >= end)); then
+      echo "WRONG: $2 should be $3 within $1 s, is $state"
+      return 1
+    fi
+    sleep 0.2
+  done
+  echo "$2 is $3"
 }
