@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "kvm/msrs.h"
 #include "kvm/uapi.h"
 
 namespace berth::kvm {
@@ -52,6 +53,7 @@ Result<System> System::Create(UniqueFd kvm) {
                       .With("capability", needed.name));
     }
   }
+  system.msrs_ = TRY(MsrIndices(system.fd()));
   return system;
 }
 

@@ -24,6 +24,8 @@ class System {
   int fd() const { return fd_.get(); }
   // Bytes of the area each vCPU shares with KVM.
   uint64_t run_size_bytes() const { return run_size_bytes_; }
+  // The MSRs that make up a vCPU's state.
+  const std::vector<uint32_t>& msrs() const { return msrs_; }
   // Every CPUID leaf that KVM can give a guest here (KVM_GET_SUPPORTED_CPUID).
   Result<std::vector<CpuidEntry>> SupportedCpuid() const;
 
@@ -31,6 +33,7 @@ class System {
   System(UniqueFd fd, uint64_t run_size) : fd_(std::move(fd)), run_size_bytes_(run_size) {}
   UniqueFd fd_;
   uint64_t run_size_bytes_;
+  std::vector<uint32_t> msrs_;
 };
 
 }  // namespace berth::kvm

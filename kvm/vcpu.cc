@@ -11,6 +11,7 @@
 
 #include <fmt/ranges.h>
 
+#include "kvm/msrs.h"
 #include "kvm/uapi.h"
 
 namespace berth::kvm {
@@ -21,7 +22,7 @@ constexpr int kKickSignal = SIGUSR1;
 constexpr uint64_t kCr0Pe = 1, kCr0Et = 1 << 4, kCr0Ne = 1 << 5, kCr0Pg = 1u << 31;
 constexpr uint64_t kCr4Pae = 1 << 5;
 constexpr uint64_t kEferLme = 1 << 8, kEferLma = 1 << 10;
-constexpr uint32_t kMsrMiscEnable = 0x1a0, kMsrMtrrDefType = 0x2ff;
+constexpr uint32_t kMsrTsc = 0x10, kMsrMiscEnable = 0x1a0, kMsrMtrrDefType = 0x2ff;
 constexpr uint64_t kMiscEnableFastString = 1, kMtrrEnable = 1 << 11, kMtrrWriteBack = 6;
 
 // Segment types: Intel SDM 3A, 3.4.5.1.
@@ -76,6 +77,9 @@ struct Vcpu::PowerOnState {
   kvm_mp_state mp_state{};
   kvm_vcpu_events events{};
   kvm_debugregs debugregs{};
+  // Among them what the guest has given KVM to write to its memory: clocks, steal time, asynchronous page
+  // faults. Where a reset forgot those, KVM would write into whatever the next kernel keeps there.
+  std::vector<MsrValue> msrs;
 };
 
 Vcpu::Vcpu(Vm* vm, uint32_t index, UniqueFd fd, void* run)
@@ -160,6 +164,9 @@ Status Vcpu::SaveState() {
                      ::ioctl(fd_.get(), KVM_GET_DEBUGREGS, &state.debugregs) == 0;
   if (!saved) return FailErrno(errno, "read the state of vCPU {}", index_);
   if (::ioctl(fd_.get(), KVM_GET_XCRS, &state.xcrs) != 0) state.xcrs.nr_xcrs = 0;
+  state.msrs = ReadMsrs(fd_.get(), vm_->system().msrs());
+  // Time goes on.
+  std::erase_if(state.msrs, [](const MsrValue& msr) { return msr.index == kMsrTsc; });
   return Ok();
 }
 
@@ -174,16 +181,12 @@ Status Vcpu::Reset() {
                         ::ioctl(fd_.get(), KVM_SET_VCPU_EVENTS, &state.events) == 0 &&
                         ::ioctl(fd_.get(), KVM_SET_MP_STATE, &state.mp_state) == 0;
   if (!restored) return FailErrno(errno, "reset vCPU {}", index_);
+  WriteMsrs(fd_.get(), state.msrs);
 
   // What firmware would have left: fast string operations on, all memory write-back by default.
-  uint64_t buffer[(sizeof(kvm_msrs) + 2 * sizeof(kvm_msr_entry)) / sizeof(uint64_t)] = {};
-  auto* msrs = reinterpret_cast<kvm_msrs*>(buffer);
-  msrs->nmsrs = 2;
-  msrs->entries[0].index = kMsrMiscEnable;
-  msrs->entries[0].data = kMiscEnableFastString;
-  msrs->entries[1].index = kMsrMtrrDefType;
-  msrs->entries[1].data = kMtrrEnable | kMtrrWriteBack;
-  if (::ioctl(fd_.get(), KVM_SET_MSRS, msrs) < 0) return FailErrno(errno, "set MSRs of vCPU {}", index_);
+  constexpr MsrValue kByFirmware[] = {{kMsrMiscEnable, kMiscEnableFastString},
+                                      {kMsrMtrrDefType, kMtrrEnable | kMtrrWriteBack}};
+  WriteMsrs(fd_.get(), kByFirmware);
   return Ok();
 }
 

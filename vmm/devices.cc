@@ -22,7 +22,7 @@ std::string RootAddress(unsigned device) { return fmt::format("0000:00:{:02x}.0"
 }  // namespace
 
 Result<BuiltDevices> DeviceBuilder::Build(const v1::MachineConfig& config, PciBus& root) {
-  unsigned number = kFirstDevice;
+  unsigned number = kFirstDevice, ports = 0;
   for (const v1::DeviceConfig& device : config.devices()) {
     if (number == PciBus::kMaxDevices) {
       return Fail(Error(Code::kResourceExhausted,
@@ -45,7 +45,8 @@ Result<BuiltDevices> DeviceBuilder::Build(const v1::MachineConfig& config, PciBu
     TRY(Context(bus->Add(place, std::move(function)), "device " + device.id()));
     v1::DeviceState state;
     state.set_id(device.id());
-    state.set_guest_address(RootAddress(number));
+    // Behind a port of its own: buses are numbered in the order of the ports, and Linux keeps the numbers.
+    state.set_guest_address(bus == &root ? RootAddress(number) : fmt::format("0000:{:02x}:00.0", ++ports));
     built_.states.push_back(std::move(state));
     ++number;
   }

@@ -12,7 +12,7 @@ namespace berth::server {
 
 // Prepares the host, starts the VMM, has it build the machine and runs it. The caller holds the guest's
 // operation. On failure what was begun is still there, for ReleaseMachine.
-Status StartMachine(Engine& engine, const GuestPtr& guest, const PreparedStart& prepared,
+Status StartMachine(Engine& engine, const GuestPtr& guest, PreparedStart& prepared,
                     OperationProgress& progress);
 
 // Lets the VMM go and puts everything back that was changed for it, ending the process if it is still there.

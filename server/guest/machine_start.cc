@@ -86,7 +86,7 @@ Result<std::shared_ptr<Vmm>> StartProcess(Engine& engine, const GuestPtr& guest,
 
 }  // namespace
 
-Status StartMachine(Engine& engine, const GuestPtr& guest, const PreparedStart& prepared,
+Status StartMachine(Engine& engine, const GuestPtr& guest, PreparedStart& prepared,
                     OperationProgress& progress) {
   const LaunchPlan& plan = prepared.plan;
   const int total = static_cast<int>(plan.steps.size()) + kStepsOfOurOwn;
@@ -101,6 +101,7 @@ Status StartMachine(Engine& engine, const GuestPtr& guest, const PreparedStart& 
   }));
 
   TRY(begin("open files and devices"));
+  FindVfs(TRY(engine.host.Snapshot()), &prepared.devices);
   control::Request build;
   *build.mutable_build() = plan.build;
   std::vector<UniqueFd> fds =

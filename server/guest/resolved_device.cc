@@ -237,6 +237,16 @@ std::vector<Claim> ClaimsOf(const std::vector<ResolvedDevice>& devices, const st
   return claims;
 }
 
+void FindVfs(const host::HostSnapshot& host, std::vector<ResolvedDevice>* devices) {
+  for (ResolvedDevice& device : *devices) {
+    if (!device.vf) continue;
+    const host::PciFunction* function = host.FindFunction(device.vf->physical_function);
+    if (function == nullptr || !function->sriov) continue;
+    const auto& vfs = function->sriov->vfs;
+    if (device.vf->index < static_cast<int>(vfs.size())) device.address = vfs[device.vf->index];
+  }
+}
+
 v1::ClaimedDevice ToClaimedDevice(const ResolvedDevice& device) {
   v1::ClaimedDevice claimed;
   claimed.set_id(device.id);

@@ -49,6 +49,9 @@ Result<std::vector<ResolvedDevice>> ResolveDevices(const host::HostSnapshot& hos
                                                    const std::vector<Claim>& claims,
                                                    const std::string& guest_uid);
 
+// The addresses of virtual functions that have come to be since.
+void FindVfs(const host::HostSnapshot& host, std::vector<ResolvedDevice>* devices);
+
 // The claims and the API's view of resolved devices.
 std::vector<Claim> ClaimsOf(const std::vector<ResolvedDevice>& devices, const std::string& guest_uid);
 v1::ClaimedDevice ToClaimedDevice(const ResolvedDevice& device);
