@@ -7,5 +7,5 @@
 
 int main(int argc, char* argv[]) {
   ::signal(SIGPIPE, SIG_IGN);
-  return berth::cli::Run({argv + 1, argv + argc}, std::cout, std::cerr);
+  return berth::cli::RunProgram({argv + 1, argv + argc}, std::cout, std::cerr);
 }

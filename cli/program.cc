@@ -76,7 +76,7 @@ const Command* FindCommand(const std::vector<std::string>& words, size_t* count)
   return nullptr;
 }
 
-int Run(const std::vector<std::string>& words, std::ostream& out, std::ostream& err) {
+int RunProgram(const std::vector<std::string>& words, std::ostream& out, std::ostream& err) {
   if (words.empty() || words[0] == "help" || words[0] == "--help" || words[0] == "-h") {
     PrintHelp(words.empty() ? err : out);
     return words.empty() ? kExitUsage : 0;

@@ -13,7 +13,7 @@ inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 
 // Runs what `words` (without the program's name) ask for and returns the program's exit status.
-int Run(const std::vector<std::string>& words, std::ostream& out, std::ostream& err);
+int RunProgram(const std::vector<std::string>& words, std::ostream& out, std::ostream& err);
 
 // Options of every command.
 struct CommonOptions {

@@ -9,7 +9,7 @@
 
 #include "host/pci_address.h"
 #include "host/roots.h"
-#include "tests/fakes/temp_dir.h"
+#include "tests/fakes/scratch_dir.h"
 
 namespace berth::host {
 
@@ -63,7 +63,7 @@ class HostTree {
   std::map<std::string, std::string> Dump() const;
 
  private:
-  TempDir directory_;
+  ScratchDir directory_;
   HostRoots roots_;
 };
 

@@ -8,7 +8,7 @@
 
 #include "host/cpu.h"
 #include "host/numa.h"
-#include "tests/fakes/temp_dir.h"
+#include "tests/fakes/scratch_dir.h"
 
 namespace berth::host {
 namespace {
@@ -34,7 +34,7 @@ class RecordedMachine {
   hwloc_topology_t topology() const { return topology_; }
 
  private:
-  TempDir directory_;
+  ScratchDir directory_;
   hwloc_topology_t topology_;
 };
 

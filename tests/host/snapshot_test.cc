@@ -39,7 +39,7 @@ TEST(ReadHost, FindsItsParts) {
 class RecordedVgpuNode : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    directory_ = std::make_unique<TempDir>();
+    directory_ = std::make_unique<ScratchDir>();
     const auto text = ReadGzip(BERTH_FIXTURES "/hosts/vgpu-node.umockdev.gz");
     ASSERT_TRUE(text) << text.error().ToString();
     ASSERT_TRUE(ExpandUmockdev(*text, directory_->path()));
@@ -47,10 +47,10 @@ class RecordedVgpuNode : public ::testing::Test {
   }
   static void TearDownTestSuite() { directory_.reset(); }
 
-  static std::unique_ptr<TempDir> directory_;
+  static std::unique_ptr<ScratchDir> directory_;
   static HostSnapshot host_;
 };
-std::unique_ptr<TempDir> RecordedVgpuNode::directory_;
+std::unique_ptr<ScratchDir> RecordedVgpuNode::directory_;
 HostSnapshot RecordedVgpuNode::host_;
 
 TEST_F(RecordedVgpuNode, HasAllItsParts) {

@@ -19,7 +19,7 @@
 #include "net/host/link.h"
 #include "net/host/netlink.h"
 #include "net/host/vf.h"
-#include "tests/fakes/temp_dir.h"
+#include "tests/fakes/scratch_dir.h"
 
 namespace berth::net {
 namespace {
@@ -193,7 +193,7 @@ TEST(TapName, FitsAndStaysTheSame) {
 }
 
 TEST(OpenVhostNet, SaysWhatToLoad) {
-  const TempDir directory;
+  const ScratchDir directory;
   const auto files = OpenVhostNet(host::HostRoots::At(directory.path()), 1);
   ASSERT_FALSE(files);
   EXPECT_EQ(files.error().reason(), "VHOST_NET_NOT_AVAILABLE");

@@ -1,0 +1,200 @@
+// The program against a daemon that says what it is told to say.
+#include "cli/program.h"
+
+#include <fstream>
+#include <sstream>
+
+#include <gmock/gmock.h>
+
+#include "proto/error_details.h"
+#include "tests/fakes/scratch_dir.h"
+
+namespace berth::cli {
+namespace {
+
+using google::longrunning::Operation;
+using testing::HasSubstr;
+namespace lro = google::longrunning;
+
+class FakeGuests final : public berth::v1::GuestService::Service {
+ public:
+  grpc::Status CreateGuest(grpc::ServerContext*, const berth::v1::CreateGuestRequest* request,
+                           Operation* response) override {
+    created = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
+  grpc::Status GetGuest(grpc::ServerContext*, const berth::v1::GetGuestRequest* request,
+                        berth::v1::Guest* response) override {
+    if (request->name() != "guests/web") return Refuse(request->name());
+    *response = guest;
+    return grpc::Status::OK;
+  }
+  grpc::Status ListGuests(grpc::ServerContext*, const berth::v1::ListGuestsRequest* request,
+                          berth::v1::ListGuestsResponse* response) override {
+    // Two pages.
+    *response->add_guests() = guest;
+    response->mutable_guests(0)->set_name(request->page_token().empty() ? "guests/db" : "guests/web");
+    if (request->page_token().empty()) response->set_next_page_token("more");
+    return grpc::Status::OK;
+  }
+
+  static grpc::Status Refuse(const std::string& name) {
+    const auto status = ToRpcStatus(Error(Code::kNotFound, "there is no guest " + name)
+                                        .Reason("GUEST_NOT_FOUND")
+                                        .With("resource", name)
+                                        .Field("name"));
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, status.message(), status.SerializeAsString());
+  }
+
+  berth::v1::CreateGuestRequest created;
+  berth::v1::Guest guest;
+};
+
+class FakeOperations final : public lro::Operations::Service {
+ public:
+  grpc::Status WaitOperation(grpc::ServerContext*, const lro::WaitOperationRequest* request,
+                             Operation* response) override {
+    response->set_name(request->name());
+    if (++waits < 3) return grpc::Status::OK;
+    response->set_done(true);
+    if (error.code() != 0) {
+      *response->mutable_error() = error;
+    } else {
+      response->mutable_response()->PackFrom(guest);
+    }
+    return grpc::Status::OK;
+  }
+
+  int waits = 0;
+  berth::v1::Guest guest;
+  google::rpc::Status error;
+};
+
+class ProgramTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    guests.guest.set_name("guests/web");
+    guests.guest.set_state(berth::v1::Guest::RUNNING);
+    guests.guest.mutable_spec()->mutable_cpus()->set_vcpu_count(2);
+    operations.guest = guests.guest;
+    address = "unix:" + scratch / "socket";
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+    builder.RegisterService(&guests);
+    builder.RegisterService(&operations);
+    server = builder.BuildAndStart();
+    ASSERT_NE(server, nullptr);
+    std::ofstream(scratch / "spec.yaml") << "cpus: {vcpu_count: 2}\n";
+  }
+
+  int Berth(std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", address});
+    out.str("");
+    err.str("");
+    return RunProgram(words, out, err);
+  }
+
+  const ScratchDir scratch;
+  FakeGuests guests;
+  FakeOperations operations;
+  std::string address;
+  std::unique_ptr<grpc::Server> server;
+  std::ostringstream out, err;
+};
+
+TEST_F(ProgramTest, CreateSendsTheSpecAndTellsTheOperation) {
+  EXPECT_EQ(Berth({"guest", "create", "web", "-f", scratch / "spec.yaml", "--start"}), 0) << err.str();
+  EXPECT_EQ(guests.created.guest_id(), "web");
+  EXPECT_EQ(guests.created.guest().spec().cpus().vcpu_count(), 2);
+  EXPECT_TRUE(guests.created.start());
+  EXPECT_FALSE(guests.created.request_id().empty());
+  EXPECT_THAT(out.str(), HasSubstr("operations/1"));
+}
+
+TEST_F(ProgramTest, WaitWaitsUntilItIsDone) {
+  EXPECT_EQ(Berth({"guest", "create", "web", "-f", scratch / "spec.yaml", "--wait"}), 0) << err.str();
+  EXPECT_EQ(operations.waits, 3);
+  EXPECT_THAT(out.str(), HasSubstr("RUNNING"));
+}
+
+TEST_F(ProgramTest, AFailedOperationIsAFailedCommand) {
+  operations.error = ToRpcStatus(Error(Code::kFailedPrecondition, "in use").Reason("DEVICE_IN_USE"));
+  EXPECT_EQ(Berth({"guest", "create", "web", "-f", scratch / "spec.yaml", "--wait"}), kExitFailed);
+  EXPECT_EQ(err.str(), "berth: in use (FAILED_PRECONDITION, DEVICE_IN_USE)\n");
+  EXPECT_EQ(out.str(), "");
+}
+
+TEST_F(ProgramTest, ErrorsSayWhatAndWhere) {
+  EXPECT_EQ(Berth({"guest", "show", "nobody"}), kExitFailed);
+  EXPECT_EQ(err.str(), "berth: there is no guest guests/nobody (NOT_FOUND, GUEST_NOT_FOUND)\n  at name\n");
+}
+
+TEST_F(ProgramTest, ErrorsAreJsonForPrograms) {
+  EXPECT_EQ(Berth({"guest", "show", "nobody", "-o", "json"}), kExitFailed);
+  EXPECT_THAT(err.str(), HasSubstr("\"reason\": \"GUEST_NOT_FOUND\""));
+}
+
+TEST_F(ProgramTest, ListsEveryPage) {
+  EXPECT_EQ(Berth({"guest", "list", "-o", "name"}), 0);
+  EXPECT_EQ(out.str(), "guests/db\nguests/web\n");
+}
+
+TEST_F(ProgramTest, ShowsAGuestInEveryFormat) {
+  EXPECT_EQ(Berth({"guest", "show", "web"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("guests/web  RUNNING  2"));
+  EXPECT_EQ(Berth({"guest", "show", "guests/web", "-o", "yaml"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("name: guests/web\n"));
+  EXPECT_EQ(Berth({"guest", "show", "web", "-o", "json"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("\"state\": \"RUNNING\""));
+}
+
+TEST_F(ProgramTest, ADaemonThatIsNotThereIsNamed) {
+  server->Shutdown();
+  EXPECT_EQ(Berth({"guest", "show", "web"}), kExitFailed);
+  EXPECT_THAT(err.str(), HasSubstr("berthd does not answer at " + address));
+}
+
+TEST_F(ProgramTest, UsageErrorsAreToldApart) {
+  const std::vector<std::vector<std::string>> wrong = {{"guest"},
+                                                       {"guest", "fly"},
+                                                       {"guest", "show"},
+                                                       {"guest", "show", "a", "b"},
+                                                       {"guest", "list", "-o", "xml"},
+                                                       {"guest", "list", "--colour"},
+                                                       {"guest", "create", "web"}};
+  for (const auto& words : wrong) {
+    EXPECT_EQ(Berth(words), kExitUsage) << testing::PrintToString(words);
+    EXPECT_THAT(err.str(), HasSubstr("berth: "));
+  }
+}
+
+TEST_F(ProgramTest, EveryCommandHasHelp) {
+  for (const Command* command : Commands()) {
+    const std::string words(command->words);
+    const size_t space = words.find(' ');
+    std::vector<std::string> line = {words.substr(0, space)};
+    if (space != std::string::npos) line.push_back(words.substr(space + 1));
+    line.push_back("--help");
+    EXPECT_EQ(Berth(line), 0) << words;
+    EXPECT_THAT(out.str(), HasSubstr("usage: berth " + words));
+  }
+}
+
+TEST_F(ProgramTest, CompletesCommandsOptionsAndGuests) {
+  const auto complete = [this](std::vector<std::string> line) {
+    std::vector<std::string> words = {"completion", "words", "--server", address, "--"};
+    words.insert(words.end(), line.begin(), line.end());
+    out.str("");
+    EXPECT_EQ(RunProgram(words, out, err), 0) << err.str();
+    return out.str();
+  };
+  EXPECT_EQ(complete({"gu"}), "guest\n");
+  EXPECT_EQ(complete({"guest", "st"}), "start\nstop\n");
+  EXPECT_EQ(complete({"guest", "start", "--wa"}), "--wait\n");
+  EXPECT_EQ(complete({"guest", "list", "-o", "ya"}), "yaml\n");
+  EXPECT_EQ(complete({"guest", "start", "d"}), "db\n");
+}
+
+}  // namespace
+}  // namespace berth::cli
