@@ -8,10 +8,18 @@
 #include "hw/acpi/tables.h"
 #include "hw/pci/root_port.h"
 #include "vmm/memory_plan.h"
+#include "vmm/resident.h"
 
 namespace berth::vmm {
 
 using namespace hw;  // The machine is made of it.
+
+namespace {
+
+// The most RAM that is mapped for the guest before it runs; a start must not take long on a host of small pages.
+constexpr uint64_t kPreFaultMost = 4 * kGiB;
+
+}  // namespace
 
 Machine::Machine(const v1::MachineConfig& config, EventLoop* control, EventLog* events)
     : config_(config), control_(control), events_(events) {}
@@ -29,6 +37,7 @@ Result<std::unique_ptr<Machine>> Machine::Build(const v1::MachineConfig& config,
   TRY(machine->OpenBootFiles(fds));
   TRY(machine->LoadKernel());   // kernel, initrd, command line
   TRY(machine->CreateVcpus());  // CPUID, entry state, threads
+  machine->MapWhatIsThere();    // for a start without faults
   machine->SetState(v1::BUILT);
   return machine;
 }
@@ -208,7 +217,8 @@ Status Machine::LoadFirmware() {
       .nodes = static_cast<uint32_t>(config_.memory_nodes_size()),
       .distances = {},
       .pci_nodes = {},
-      .ecam = map::kEcam,
+      // Linux looks for a device in every place of every bus it is told of.
+      .ecam = {map::kEcam.start, uint64_t{LastBus(layout_)} * kMiB + kMiB},
       .mmio32 = map::kMmio32,
       .mmio64 = addresses_.mmio64,
       .ports = map::kPciPorts,
@@ -297,6 +307,18 @@ Status Machine::CreateVcpus() {
                         },
                     .confine = {}});
   return EnterKernel();
+}
+
+void Machine::MapWhatIsThere() {
+  uint64_t left = kPreFaultMost;
+  for (const RamRange& range : memory_->ranges()) {
+    for (const Range& run : ResidentRuns(range.mapping.address, range.mapping.size, left)) {
+      const uint64_t mapped =
+          vcpus_->vcpus().front()->PreFault(range.guest_address + run.start, run.size);
+      if (mapped < run.size) return;
+      left -= run.size;
+    }
+  }
 }
 
 Status Machine::EnterKernel() {

@@ -70,6 +70,7 @@ class Machine {
   Status OpenBootFiles(Descriptors& fds);
   Status LoadKernel();
   Status CreateVcpus();
+  void MapWhatIsThere();
 
   Status EnterKernel();
   Status AddPorts(const char* name, uint16_t port, uint64_t count, hw::IoHandler* handler);
