@@ -44,8 +44,9 @@ Result<std::unique_ptr<Vm>> Vm::Create(const System* system) {
   return vm;
 }
 
-// Without this, taking one memory slot away makes KVM forget the translations of all of them, and the guest faults on
-// every page anew: each time a driver turns a BAR's decoding off. KVMs that do not know it are slower.
+// Without this, taking one memory slot away makes KVM forget the translations of all of them, and the guest
+// faults on every page anew: each time a driver turns a BAR's decoding off. KVMs that do not know it are
+// slower.
 void Vm::KeepMapsOfOtherSlots() {
   if ((system_->Extension(KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_SLOT_ZAP_ALL) == 0) return;
   kvm_enable_cap request{};

@@ -65,8 +65,8 @@ class VirtioPciFunction final : public PciFunction {
   Status Attach(PciSlot* slot) override {
     slot_ = slot;
     bars_.Attach(slot);
-    // Right on the root bus it is a conventional function: drivers need nothing of PCI Express, and each look for its
-    // extended capabilities is an exit.
+    // Right on the root bus it is a conventional function: drivers need nothing of PCI Express, and each look
+    // for its extended capabilities is an exit.
     if (slot->behind_root_port()) express_ = AddExpressEndpoint(&config_);
     return Ok();
   }

@@ -16,7 +16,7 @@ monitor_berth() {
       pci:* | mdev:*) arguments+=(--vfio "${device#*:}") ;;
     esac
   done
-  build/release/bin/vmm-launch --vmm build/release/bin/berth-vmm --cpus "$cpus" --memory "$memory_mib" \
+  build/release/bin/vmm-launch --vmm build/release/bin/berth-vmm --cpus "$cpus" --memory "$memory_mib" --sandbox \
     --kernel "$guest_kernel" --initrd "$guest_initrd" --append "$command_line" "${arguments[@]}" \
     </dev/null >"$log" 2>"$log.messages" &
   local launcher=$!
