@@ -133,6 +133,7 @@ void AllowAny(Filter& filter) {
   filter.AllowWhere(SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD);
   filter.Refuse(SCMP_SYS(clone3), ENOSYS);
   filter.AllowWhere(SCMP_SYS(newfstatat), 3, AT_EMPTY_PATH, AT_EMPTY_PATH);  // fstat, to the C library.
+  filter.AllowWhere(SCMP_SYS(statx), 2, AT_EMPTY_PATH, AT_EMPTY_PATH);
   for (const uint32_t what : kProcessControls) filter.AllowWhere(SCMP_SYS(prctl), 0, 0xffffffff, what);
   for (const uint32_t type : {uint32_t{kvm::RequestType()}, uint32_t{VFIO_TYPE}, uint32_t{VHOST_VIRTIO}}) {
     filter.AllowWhere(SCMP_SYS(ioctl), 1, kTypeMask, type << 8);
