@@ -71,8 +71,10 @@ class ThreadEngine final : public IoEngine {
     int error = 0;
     try {
       while (threads_.size() < threads) {
-        threads_.emplace_back([this] { Work(); });
-        ::pthread_setname_np(threads_.back().native_handle(), "block");
+        threads_.emplace_back([this] {
+          ::pthread_setname_np(::pthread_self(), "block");
+          Work();
+        });
       }
     } catch (const std::system_error& refused) {
       error = refused.code().value();

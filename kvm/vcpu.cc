@@ -190,6 +190,17 @@ Status Vcpu::Reset() {
   return Ok();
 }
 
+uint64_t Vcpu::PreFault(uint64_t guest_address, uint64_t size_bytes) {
+  kvm_pre_fault_memory request{};
+  request.gpa = guest_address;
+  request.size = size_bytes;
+  int result;
+  do {
+    result = ::ioctl(fd_.get(), KVM_PRE_FAULT_MEMORY, &request);  // Moves the start on.
+  } while (request.size != 0 && (result == 0 || errno == EINTR || errno == EAGAIN));
+  return size_bytes - request.size;
+}
+
 uint32_t Vcpu::tsc_khz() const {
   const int khz = ::ioctl(fd_.get(), KVM_GET_TSC_KHZ, 0);
   return khz > 0 ? static_cast<uint32_t>(khz) : 0;

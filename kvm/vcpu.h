@@ -69,6 +69,10 @@ class Vcpu {
   // To the state after power-on (or INIT, for those that wait for the first vCPU); the local APIC included.
   Status Reset();
 
+  // Maps a range of guest RAM before the guest touches it, as far as KVM can; the host allocates what is not
+  // there. Returns how many bytes, from the start, were mapped.
+  uint64_t PreFault(uint64_t guest_address, uint64_t size_bytes);
+
   // Runs until something is for us. Kicks that arrive before it are not lost.
   Exit Run();
   // Makes the current or the next Run return Interrupted: `thread` is the one that runs it. Any thread.

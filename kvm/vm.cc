@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "kvm/uapi.h"
 
 namespace berth::kvm {
@@ -30,6 +32,7 @@ Result<std::unique_ptr<Vm>> Vm::Create(const System* system) {
       ::ioctl(fd, KVM_SET_TSS_ADDR, kTssAddress) != 0) {
     return FailErrno(errno, "place KVM's own pages in the machine");
   }
+  vm->KeepMapsOfOtherSlots();
   if (::ioctl(fd, KVM_CREATE_IRQCHIP, 0) != 0) return FailErrno(errno, "create KVM's interrupt controllers");
   const auto limit = [system](int capability, int least) {
     return static_cast<uint32_t>(std::max(system->Extension(capability), least));
@@ -39,6 +42,19 @@ Result<std::unique_ptr<Vm>> Vm::Create(const System* system) {
   vm->max_routes_ = limit(KVM_CAP_IRQ_ROUTING, 1024);
   TRY(vm->SetRoutes({}));
   return vm;
+}
+
+// Without this, taking one memory slot away makes KVM forget the translations of all of them, and the guest
+// faults on every page anew: each time a driver turns a BAR's decoding off. KVMs that do not know it are
+// slower.
+void Vm::KeepMapsOfOtherSlots() {
+  if ((system_->Extension(KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_SLOT_ZAP_ALL) == 0) return;
+  kvm_enable_cap request{};
+  request.cap = KVM_CAP_DISABLE_QUIRKS2;
+  request.args[0] = KVM_X86_QUIRK_SLOT_ZAP_ALL;
+  if (::ioctl(fd_.get(), KVM_ENABLE_CAP, &request) != 0) {
+    LOG_WARNING("KVM keeps its way of removing memory slots: {}", std::strerror(errno));
+  }
 }
 
 Status Vm::SetMemorySlot(uint32_t slot, uint64_t guest_address, uint8_t* host_address, uint64_t size_bytes,

@@ -60,6 +60,7 @@ class Vm {
 
  private:
   explicit Vm(const System* system, UniqueFd fd) : system_(system), fd_(std::move(fd)) {}
+  void KeepMapsOfOtherSlots();
 
   const System* const system_;
   const UniqueFd fd_;

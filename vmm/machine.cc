@@ -3,15 +3,25 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <future>
 
 #include "base/log.h"
 #include "hw/acpi/tables.h"
 #include "hw/pci/root_port.h"
 #include "vmm/memory_plan.h"
+#include "vmm/resident.h"
 
 namespace berth::vmm {
 
 using namespace hw;  // The machine is made of it.
+
+namespace {
+
+// The most RAM that is mapped for the guest before it runs; a start must not take long on a host of small
+// pages.
+constexpr uint64_t kPreFaultMost = 4 * kGiB;
+
+}  // namespace
 
 Machine::Machine(const v1::MachineConfig& config, EventLoop* control, EventLog* events)
     : config_(config), control_(control), events_(events) {}
@@ -19,16 +29,19 @@ Machine::Machine(const v1::MachineConfig& config, EventLoop* control, EventLog* 
 Result<std::unique_ptr<Machine>> Machine::Build(const v1::MachineConfig& config, UniqueFd kvm,
                                                 Descriptors fds, EventLoop* control, EventLog* events) {
   std::unique_ptr<Machine> machine(new Machine(config, control, events));
+  TRY(machine->Confine(ThreadKind::kAny));
   TRY(machine->CreateVm(std::move(kvm)));  // KVM, interrupt controllers
   TRY(machine->CreateRam(fds));            // RAM of each guest NUMA node, seen by KVM
   TRY(machine->CreateChipset(fds));        // console, serial port, clock, power, pvpanic
   TRY(machine->CreatePci());               // host bridge: ECAM and configuration ports
   TRY(machine->CreateDevices(fds));        // virtio and assigned devices; BARs laid out
-  machine->StartIoThread();                // which uses the devices from here on
+  TRY(machine->StartIoThread());           // which uses the devices from here on
   TRY(machine->LoadFirmware());            // ACPI tables, reset vector
   TRY(machine->OpenBootFiles(fds));
   TRY(machine->LoadKernel());   // kernel, initrd, command line
   TRY(machine->CreateVcpus());  // CPUID, entry state, threads
+  machine->MapWhatIsThere();    // for a start without faults
+  TRY(machine->Confine(ThreadKind::kControl));
   machine->SetState(v1::BUILT);
   return machine;
 }
@@ -192,13 +205,18 @@ Status Machine::CreateDevices(Descriptors& fds) {
   });
 }
 
-void Machine::StartIoThread() {
-  io_thread_ = std::thread([this] {
+Status Machine::Confine(ThreadKind kind) const { return config_.sandbox() ? vmm::Confine(kind) : Ok(); }
+
+Status Machine::StartIoThread() {
+  std::promise<Status> confined;
+  std::future<Status> result = confined.get_future();
+  io_thread_ = std::thread([this, confined = std::move(confined)]() mutable {
     ::pthread_setname_np(::pthread_self(), "io0");
     io_tid_ = ::gettid();
+    confined.set_value(Confine(ThreadKind::kIo));
     io_loop_->Run();
   });
-  while (io_tid_ == 0) std::this_thread::yield();
+  return result.get();
 }
 
 Status Machine::LoadFirmware() {
@@ -208,7 +226,8 @@ Status Machine::LoadFirmware() {
       .nodes = static_cast<uint32_t>(config_.memory_nodes_size()),
       .distances = {},
       .pci_nodes = {},
-      .ecam = map::kEcam,
+      // Linux looks for a device in every place of every bus it is told of.
+      .ecam = {map::kEcam.start, uint64_t{LastBus(layout_)} * kMiB + kMiB},
       .mmio32 = map::kMmio32,
       .mmio64 = addresses_.mmio64,
       .ports = map::kPciPorts,
@@ -295,8 +314,19 @@ Status Machine::CreateVcpus() {
                         [this](uint32_t vcpu, const std::string& why) {
                           control_->Post([this, vcpu, why] { Fail(fmt::format("vCPU {}: {}", vcpu, why)); });
                         },
-                    .confine = {}});
+                    .confine = [this] { return Confine(ThreadKind::kVcpu); }});
   return EnterKernel();
+}
+
+void Machine::MapWhatIsThere() {
+  uint64_t left = kPreFaultMost;
+  for (const RamRange& range : memory_->ranges()) {
+    for (const Range& run : ResidentRuns(range.mapping.address, range.mapping.size, left)) {
+      const uint64_t mapped = vcpus_->vcpus().front()->PreFault(range.guest_address + run.start, run.size);
+      if (mapped < run.size) return;
+      left -= run.size;
+    }
+  }
 }
 
 Status Machine::EnterKernel() {

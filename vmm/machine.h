@@ -30,6 +30,7 @@
 #include "vmm/descriptors.h"
 #include "vmm/devices.h"
 #include "vmm/event_log.h"
+#include "vmm/sandbox.h"
 #include "vmm/vcpu_threads.h"
 
 namespace berth::vmm {
@@ -59,17 +60,19 @@ class Machine {
  private:
   Machine(const v1::MachineConfig& config, EventLoop* control, EventLog* events);
 
+  Status Confine(ThreadKind kind) const;
   // Build, in its order.
   Status CreateVm(UniqueFd kvm);
   Status CreateRam(Descriptors& fds);
   Status CreateChipset(Descriptors& fds);
   Status CreatePci();
   Status CreateDevices(Descriptors& fds);
-  void StartIoThread();
+  Status StartIoThread();
   Status LoadFirmware();
   Status OpenBootFiles(Descriptors& fds);
   Status LoadKernel();
   Status CreateVcpus();
+  void MapWhatIsThere();
 
   Status EnterKernel();
   Status AddPorts(const char* name, uint16_t port, uint64_t count, hw::IoHandler* handler);

@@ -1,6 +1,6 @@
 #include "hw/chipset/rtc.h"
 
-#include <time.h>
+#include <chrono>
 
 namespace berth::hw {
 namespace {
@@ -15,6 +15,35 @@ constexpr uint8_t kPowerGood = 0x80;
 uint8_t ToBcd(int value) { return static_cast<uint8_t>(value / 10 % 10 << 4 | value % 10); }
 int FromBcd(uint8_t value) { return (value >> 4) * 10 + (value & 0xf); }
 
+// The calendar of UTC. The C library's would open the host's time zone, which a confined thread may not.
+struct Time {
+  int year, month, day, weekday, hour, minute, second;
+};
+
+Time Split(int64_t seconds) {
+  using namespace std::chrono;
+  const sys_seconds now{std::chrono::seconds(seconds)};
+  const sys_days today = floor<days>(now);
+  const year_month_day date(today);
+  const hh_mm_ss clock(now - today);
+  return {.year = static_cast<int>(date.year()),
+          .month = static_cast<int>(static_cast<unsigned>(date.month())),
+          .day = static_cast<int>(static_cast<unsigned>(date.day())),
+          .weekday = static_cast<int>(weekday(today).c_encoding()) + 1,
+          .hour = static_cast<int>(clock.hours().count()),
+          .minute = static_cast<int>(clock.minutes().count()),
+          .second = static_cast<int>(clock.seconds().count())};
+}
+
+// Fields beyond their range, the weekday aside, count on: 61 minutes are an hour and a minute.
+int64_t Join(const Time& time) {
+  using namespace std::chrono;
+  const year_month month = year(time.year) / January + months(time.month - 1);
+  const sys_seconds sum = sys_days(month / 1) + days(time.day - 1) + hours(time.hour) + minutes(time.minute) +
+                          std::chrono::seconds(time.second);
+  return sum.time_since_epoch().count();
+}
+
 }  // namespace
 
 uint64_t Rtc::Read(uint64_t offset, unsigned size) {
@@ -24,26 +53,24 @@ uint64_t Rtc::Read(uint64_t offset, unsigned size) {
 }
 
 uint8_t Rtc::ReadRegister(uint8_t index) const {
-  const time_t seconds = now_() + difference_s_;
-  tm now{};
-  ::gmtime_r(&seconds, &now);
+  const Time now = Split(now_() + difference_s_);
   switch (index) {
     case kSeconds:
-      return ToBcd(now.tm_sec);
+      return ToBcd(now.second);
     case kMinutes:
-      return ToBcd(now.tm_min);
+      return ToBcd(now.minute);
     case kHours:
-      return ToBcd(now.tm_hour);
+      return ToBcd(now.hour);
     case kWeekday:
-      return ToBcd(now.tm_wday + 1);
+      return ToBcd(now.weekday);
     case kDay:
-      return ToBcd(now.tm_mday);
+      return ToBcd(now.day);
     case kMonth:
-      return ToBcd(now.tm_mon + 1);
+      return ToBcd(now.month);
     case kYear:
-      return ToBcd(now.tm_year % 100);
+      return ToBcd(now.year % 100);
     case kCentury:
-      return ToBcd((now.tm_year + 1900) / 100);
+      return ToBcd(now.year / 100);
     case kStatusA:
       return kRate;
     case kStatusB:
@@ -70,36 +97,35 @@ void Rtc::Write(uint64_t offset, unsigned size, uint64_t value) {
 }
 
 void Rtc::SetTimeField(uint8_t index, uint8_t value) {
-  const time_t before = now_() + difference_s_;
-  tm fields{};
-  ::gmtime_r(&before, &fields);
+  const int64_t before = now_() + difference_s_;
+  Time time = Split(before);
   const int number = FromBcd(value);
   switch (index) {
     case kSeconds:
-      fields.tm_sec = number;
+      time.second = number;
       break;
     case kMinutes:
-      fields.tm_min = number;
+      time.minute = number;
       break;
     case kHours:
-      fields.tm_hour = number;
+      time.hour = number;
       break;
     case kDay:
-      fields.tm_mday = number;
+      time.day = number;
       break;
     case kMonth:
-      fields.tm_mon = number - 1;
+      time.month = number;
       break;
     case kYear:
-      fields.tm_year = fields.tm_year / 100 * 100 + number;
+      time.year = time.year / 100 * 100 + number;
       break;
     case kCentury:
-      fields.tm_year = (number - 19) * 100 + fields.tm_year % 100;
+      time.year = number * 100 + time.year % 100;
       break;
     default:
       return;  // Alarms and the weekday.
   }
-  difference_s_ += ::timegm(&fields) - before;
+  difference_s_ += Join(time) - before;
 }
 
 }  // namespace berth::hw

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -15,6 +16,14 @@ namespace berth::hw {
 namespace {
 
 constexpr uint32_t kMaxHostNodes = 1024;  // MAX_NUMNODES of Linux's largest configuration.
+
+// Without a policy of its own, the kernel samples which node uses memory by taking it away for a moment: an
+// exit a page every second or so. Where a guest's memory should be is for whoever places it to say.
+void AllocateNearby(uint8_t* address, uint64_t size) {
+  if (::syscall(SYS_mbind, address, size, MPOL_LOCAL, nullptr, 0, 0) != 0 && errno != ENOSYS) {
+    LOG_WARNING("guest memory keeps the process's NUMA policy: {}", std::strerror(errno));
+  }
+}
 
 Status Bind(uint8_t* address, uint64_t size, std::span<const uint32_t> host_nodes) {
   unsigned long mask[kMaxHostNodes / (8 * sizeof(unsigned long))] = {};
@@ -43,7 +52,11 @@ Result<std::unique_ptr<RamBlock>> RamBlock::Create(UniqueFd memory, uint64_t siz
   if (address == MAP_FAILED) return FailErrno(errno, "map {} of guest memory", HumanSize(size_bytes));
   std::unique_ptr<RamBlock> block(
       new RamBlock(std::move(memory), static_cast<uint8_t*>(address), size_bytes));
-  if (!host_nodes.empty()) TRY(Bind(block->address_, size_bytes, host_nodes));
+  if (host_nodes.empty()) {
+    AllocateNearby(block->address_, size_bytes);
+  } else {
+    TRY(Bind(block->address_, size_bytes, host_nodes));
+  }
   // Both are hints: hugetlb and kernels without shmem huge pages refuse the first.
   ::madvise(address, size_bytes, MADV_HUGEPAGE);
   ::madvise(address, size_bytes, MADV_DONTDUMP);

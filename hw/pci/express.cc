@@ -10,21 +10,18 @@ constexpr uint16_t kDeviceControl = 0x08, kInitiateReset = 1 << 15;
 
 }  // namespace
 
-uint16_t AddExpressEndpoint(ConfigSpace* config, bool behind_root_port) {
+uint16_t AddExpressEndpoint(ConfigSpace* config) {
   std::array<uint8_t, 58> body{};  // Offsets in the specification count the two bytes before it.
-  const unsigned type = behind_root_port ? pci::kExpressEndpoint : pci::kExpressIntegratedEndpoint;
-  StoreLe<uint16_t>(&body[0x02 - 2], static_cast<uint16_t>(kVersion2 | type << 4));
+  StoreLe<uint16_t>(&body[0x02 - 2], static_cast<uint16_t>(kVersion2 | pci::kExpressEndpoint << 4));
   StoreLe<uint32_t>(&body[0x04 - 2], kRoleBasedErrors | kFunctionLevelReset);
-  if (behind_root_port) {  // An integrated endpoint has no link.
-    StoreLe<uint32_t>(&body[0x0c - 2], kLink1Lane2500);
-    StoreLe<uint16_t>(&body[0x12 - 2], kLink1Lane2500);
-    StoreLe<uint32_t>(&body[0x2c - 2], 1 << 1);
-  }
+  StoreLe<uint32_t>(&body[0x0c - 2], kLink1Lane2500);
+  StoreLe<uint16_t>(&body[0x12 - 2], kLink1Lane2500);
+  StoreLe<uint32_t>(&body[0x2c - 2], 1 << 1);
   const uint16_t at = config->AddCapability(pci::kCapExpress, body);
   // Error reporting, relaxed ordering, payload and request sizes, no snoop; kept for the guest, without
   // effect.
   config->SetWritable<uint16_t>(at + kDeviceControl, 0x78ff | kInitiateReset);
-  if (behind_root_port) config->SetWritable<uint16_t>(at + 0x10, 0x01c3);
+  config->SetWritable<uint16_t>(at + 0x10, 0x01c3);
   return at;
 }
 

@@ -7,9 +7,8 @@
 
 namespace berth::hw {
 
-// Adds the capability of an endpoint below a root port, or of one integrated into the root complex, and
-// returns its offset. Function-level reset is offered.
-uint16_t AddExpressEndpoint(ConfigSpace* config, bool behind_root_port);
+// Adds the capability of an endpoint below a root port and returns its offset. Function-level reset is offered.
+uint16_t AddExpressEndpoint(ConfigSpace* config);
 
 // Whether the guest has just asked for a function-level reset through the capability at `express` (7.5.3.4,
 // bit 15); the bit always reads as 0. Call after each write to the configuration space.

@@ -207,6 +207,12 @@ Result<std::vector<FunctionPlan>> PlanLayout(const std::vector<FunctionNeeds>& n
   return Planner().Plan(needs, windows);
 }
 
+uint8_t LastBus(const std::vector<FunctionPlan>& plan) {
+  uint8_t last = 0;
+  for (const FunctionPlan& one : plan) last = std::max(last, one.subordinate);
+  return last;
+}
+
 void ApplyLayout(PciBus& bus, const std::vector<FunctionPlan>& plan) {
   using namespace pci;
   for (const FunctionPlan& one : plan) {

@@ -47,6 +47,9 @@ Memory64Needs NeedsOfMemory64(const std::vector<FunctionNeeds>& needs);
 Result<std::vector<FunctionPlan>> PlanLayout(const std::vector<FunctionNeeds>& needs,
                                              const LayoutWindows& windows);
 
+// The highest bus number of a plan.
+uint8_t LastBus(const std::vector<FunctionPlan>& plan);
+
 // Writes a plan into the functions' registers and turns decoding on, as firmware leaves it. Bus mastering
 // stays off but for bridges.
 void ApplyLayout(PciBus& root, const std::vector<FunctionPlan>& plan);

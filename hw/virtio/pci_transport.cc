@@ -65,7 +65,9 @@ class VirtioPciFunction final : public PciFunction {
   Status Attach(PciSlot* slot) override {
     slot_ = slot;
     bars_.Attach(slot);
-    express_ = AddExpressEndpoint(&config_, slot->behind_root_port());
+    // Right on the root bus it is a conventional function: drivers need nothing of PCI Express, and each look
+    // for its extended capabilities is an exit.
+    if (slot->behind_root_port()) express_ = AddExpressEndpoint(&config_);
     return Ok();
   }
 
@@ -84,7 +86,7 @@ class VirtioPciFunction final : public PciFunction {
     if (Touches(offset, size, pci::kCommand, 2)) UpdateBars();
     if (Touches(offset, size, msix_at_, 4)) msix_->SetControl(config_.Get<uint16_t>(msix_at_ + 2));
     if (Touches(offset, size, window_ + kCapMore, 4)) WriteThroughWindow();
-    if (TakeFunctionLevelReset(&config_, express_)) Reset();
+    if (express_ != 0 && TakeFunctionLevelReset(&config_, express_)) Reset();
   }
 
   void Reset() override {
@@ -161,7 +163,7 @@ class VirtioPciFunction final : public PciFunction {
   ConfigSpace config_;
   Bars bars_;
   PciSlot* slot_ = nullptr;
-  uint16_t window_ = 0, msix_at_ = 0, express_ = 0;  // Offsets of capabilities.
+  uint16_t window_ = 0, msix_at_ = 0, express_ = 0;  // Offsets of capabilities; 0 if it has none.
 };
 
 }  // namespace

@@ -32,7 +32,7 @@ struct Options {
   uint64_t memory_mib = 256;
   std::vector<std::string> disks, vfio, traces;
   std::vector<std::string> taps;
-  bool rng = false, sandbox = false;
+  bool rng = false, sandbox = false, vhost = false;
 };
 
 class Launcher {
@@ -118,7 +118,7 @@ class Launcher {
     for (const std::string& path : options_.disks) {
       v1::DeviceConfig* device = machine.add_devices();
       device->set_id("disk:" + path);
-      device->mutable_block()->set_image_fd(Add(TRY(Open(path, O_RDWR))));
+      device->mutable_block()->set_image_fd(Add(TRY(Open(path, O_RDWR | O_DIRECT))));
       device->mutable_block()->set_serial("launched");
     }
     return Ok();
@@ -138,6 +138,7 @@ class Launcher {
     v1::DeviceConfig* device = machine.add_devices();
     device->set_id("net:" + tap);
     device->mutable_net()->add_tap_fds(Add(std::move(fd)));
+    if (options_.vhost) device->mutable_net()->add_vhost_fds(Add(TRY(Open("/dev/vhost-net", O_RDWR))));
     device->mutable_net()->set_mac_address(mac->ether_addr_octet, sizeof(mac->ether_addr_octet));
     return Ok();
   }
@@ -263,6 +264,7 @@ int main(int argc, char** argv) {
       ("vfio", po::value(&options.vfio),
        "an assigned device: PCI address or mdev UUID; may be given again")                 //
       ("tap", po::value(&options.taps), "NAME/MAC: a NIC on a tap; may be given again")    //
+      ("vhost", po::bool_switch(&options.vhost), "NICs are served by the kernel (vhost-net)")  //
       ("trace", po::value(&options.traces), "trace events to enable; may be given again")  //
       ("rng", po::bool_switch(&options.rng), "a virtio-rng device")                        //
       ("sandbox", po::bool_switch(&options.sandbox), "let the monitor confine itself");

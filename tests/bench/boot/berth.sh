@@ -8,13 +8,20 @@ monitor_berth() {
   for device in "$@"; do
     case $device in
       disk:*) arguments+=(--disk "${device#*:}") ;;
-      tap:*) arguments+=(--tap "${device#*:}") ;;
+      tap:*)
+        device=${device#*:}
+        arguments+=(--tap "${device%%:*}/${device#*:}" --vhost)
+        ;;
       rng) arguments+=(--rng) ;;
       pci:* | mdev:*) arguments+=(--vfio "${device#*:}") ;;
     esac
   done
-  build/release/bin/vmm-launch --vmm build/release/bin/berth-vmm --cpus "$cpus" --memory "$memory_mib" \
+  build/release/bin/vmm-launch --vmm build/release/bin/berth-vmm --cpus "$cpus" --memory "$memory_mib" --sandbox \
     --kernel "$guest_kernel" --initrd "$guest_initrd" --append "$command_line" "${arguments[@]}" \
     </dev/null >"$log" 2>"$log.messages" &
-  until vmm_pid=$(pgrep -P $! -x berth-vmm); do sleep 0.01; done
+  local launcher=$!
+  until vmm_pid=$(pgrep -P $launcher -x berth-vmm); do
+    kill -0 $launcher || return 1
+    sleep 0.01
+  done
 }

@@ -8,11 +8,12 @@ monitor_q35() { qemu_start pci -M q35,usb=off -- "$@"; }
 # The same on QEMU's smallest machine, with what its documentation says to leave out for the quickest boot. virtio is
 # on its own MMIO transport as long as no assigned device asks for PCI.
 monitor_microvm() {
-  local machine=microvm,x-option-roms=off,pit=off,pic=off,rtc=off
+  local machine=microvm,pit=off,pic=off,rtc=off
   if [[ " $* " == *" pci:"* || " $* " == *" mdev:"* ]]; then
+    # PCI needs ACPI, thus SeaBIOS, which loads a kernel by an option ROM.
     qemu_start pci -M "$machine,pcie=on" -- "$@"
   else
-    qemu_start device -M "$machine" -- "$@"
+    qemu_start device -M "$machine,acpi=off,x-option-roms=off" -- "$@"
   fi
 }
 

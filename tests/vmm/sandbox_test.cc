@@ -1,0 +1,111 @@
+#include "vmm/sandbox.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "base/unique_fd.h"
+
+namespace berth::vmm {
+namespace {
+
+// Each filter is for good, so each attempt has a process of its own.
+class SandboxTest : public testing::TestWithParam<ThreadKind> {
+ protected:
+  void SetUp() override {
+    if (!CanConfine()) GTEST_SKIP() << "a build with sanitizers does not confine";
+  }
+
+  // Confines a child, and lets it try.
+  static void Attempt(ThreadKind kind, const std::function<void()>& attempt) {
+    if (!Confine(kind)) ::_exit(100);
+    attempt();
+    ::_exit(0);
+  }
+};
+
+#define EXPECT_ALLOWED(kind, ...) \
+  EXPECT_EXIT(Attempt(kind, [&] { __VA_ARGS__; }), testing::ExitedWithCode(0), "")
+#define EXPECT_KILLED(kind, ...) \
+  EXPECT_EXIT(Attempt(kind, [&] { __VA_ARGS__; }), testing::KilledBySignal(SIGSYS), "")
+
+TEST_P(SandboxTest, NothingNewIsOpenedOrStarted) {
+  EXPECT_KILLED(GetParam(), ::open("/etc/passwd", O_RDONLY));
+  EXPECT_KILLED(GetParam(), ::socket(AF_INET, SOCK_STREAM, 0));
+  EXPECT_KILLED(GetParam(), ::socket(AF_UNIX, SOCK_STREAM, 0));
+  EXPECT_KILLED(GetParam(), ::execl("/bin/true", "true", nullptr));
+  EXPECT_KILLED(GetParam(), ::fork());
+  EXPECT_KILLED(GetParam(), ::kill(::getppid(), 0));
+  EXPECT_KILLED(GetParam(), ::setuid(0));
+  EXPECT_KILLED(GetParam(), ::unlink("/nothing"));
+}
+
+TEST_P(SandboxTest, NothingBecomesExecutable) {
+  EXPECT_KILLED(GetParam(), ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  EXPECT_KILLED(GetParam(), {
+    void* page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ::mprotect(page, 4096, PROT_READ | PROT_EXEC);
+  });
+}
+
+TEST_P(SandboxTest, OtherDevicesRequestsAreNotMade) {
+  EXPECT_KILLED(GetParam(), int bytes; ::ioctl(0, FIONREAD, &bytes));
+  EXPECT_KILLED(GetParam(), ::ioctl(0, TIOCSTI, "x"));
+}
+
+TEST_P(SandboxTest, MemoryLocksTimeAndLogAreThere) {
+  EXPECT_ALLOWED(GetParam(), {
+    std::vector<std::string> strings;
+    for (int i = 0; i < 100'000; ++i) strings.emplace_back(100, 'x');
+    std::vector<char> large(64 << 20, 'x');
+    LOG_INFO("of {} bytes", large.size());
+    UniqueFd event = *CreateEventFd();
+    SignalEventFd(event.get());
+    if (DrainEventFd(event.get()) != 1) ::_exit(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+}
+
+// A failed CHECK must say so, and not look like a breach.
+TEST_P(SandboxTest, AFailedCheckAborts) {
+  EXPECT_EXIT(Attempt(GetParam(), [] { CHECK(false); }), testing::KilledBySignal(SIGABRT), "false");
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, SandboxTest,
+                         testing::Values(ThreadKind::kAny, ThreadKind::kControl, ThreadKind::kIo,
+                                         ThreadKind::kVcpu));
+
+TEST_F(SandboxTest, OnlyTheBuildingProcessStartsThreads) {
+  EXPECT_ALLOWED(ThreadKind::kAny, std::thread([] {}).join());
+  EXPECT_KILLED(ThreadKind::kControl, std::thread([] {}).join());
+  EXPECT_KILLED(ThreadKind::kIo, std::thread([] {}).join());
+  EXPECT_KILLED(ThreadKind::kVcpu, std::thread([] {}).join());
+}
+
+TEST_F(SandboxTest, AThreadInheritsAndAddsItsOwn) {
+  EXPECT_KILLED(ThreadKind::kAny, std::thread([] { ::open("/etc/passwd", O_RDONLY); }).join());
+  EXPECT_ALLOWED(ThreadKind::kAny, std::thread([] {
+                                     if (!Confine(ThreadKind::kVcpu)) ::_exit(1);
+                                   }).join());
+  EXPECT_KILLED(ThreadKind::kAny, std::thread([] {
+                                    if (Confine(ThreadKind::kVcpu)) ::epoll_create1(0);
+                                  }).join());
+}
+
+TEST_F(SandboxTest, AVcpuSpeaksToNoSocket) {
+  EXPECT_KILLED(ThreadKind::kVcpu, ::send(0, "x", 1, 0));
+  EXPECT_KILLED(ThreadKind::kVcpu, ::recv(0, nullptr, 0, 0));
+  EXPECT_KILLED(ThreadKind::kIo, ::send(0, "x", 1, 0));
+}
+
+}  // namespace
+}  // namespace berth::vmm

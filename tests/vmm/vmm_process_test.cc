@@ -1,0 +1,155 @@
+// berth-vmm as a process, confined, with guests of a few instructions: whatever a machine does while it runs
+// must be among what its threads may ask of the kernel.
+#include "tests/vmm/vmm_process.h"
+
+#include <dirent.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/vmm/tiny_guest.h"
+#include "vmm/sandbox.h"
+
+namespace berth::vmm {
+namespace {
+
+// mov dx, PORT; mov al, VALUE; out dx, al
+std::vector<uint8_t> OutByte(uint16_t port, uint8_t value) {
+  return {0x66, 0xba, static_cast<uint8_t>(port), static_cast<uint8_t>(port >> 8), 0xb0, value, 0xee};
+}
+const std::vector<uint8_t> kForever = {0xf4, 0xeb, 0xfd};  // hlt; jmp to it
+const std::vector<uint8_t> kPowerOff = OutByte(0x600, 5 << 2 | 1 << 5);
+
+std::vector<uint8_t> operator+(std::vector<uint8_t> a, const std::vector<uint8_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+v1::Request RunIt() {
+  v1::Request request;
+  request.mutable_run();
+  return request;
+}
+v1::Request Quit() {
+  v1::Request request;
+  request.mutable_quit();
+  return request;
+}
+
+// Names of the process's threads, each with its `Seccomp:` and `NoNewPrivs:` in /proc.
+std::map<std::string, std::string> Confinement(pid_t pid) {
+  std::map<std::string, std::string> threads;
+  const std::string tasks = fmt::format("/proc/{}/task", pid);
+  DIR* directory = ::opendir(tasks.c_str());
+  while (const dirent* entry = ::readdir(directory)) {
+    if (entry->d_name[0] == '.') continue;
+    std::ifstream status(tasks + "/" + entry->d_name + "/status");
+    std::string name;
+    for (std::string line; std::getline(status, line);) {
+      const std::string value = line.substr(line.find('\t') + 1);
+      if (line.starts_with("Name:")) name = value;
+      if (line.starts_with("NoNewPrivs:") || line.starts_with("Seccomp:")) threads[name] += value;
+    }
+  }
+  ::closedir(directory);
+  return threads;
+}
+
+class VmmProcessTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!KvmIsThere()) GTEST_SKIP() << "no /dev/kvm on this host";
+  }
+};
+
+TEST_F(VmmProcessTest, EveryThreadIsConfinedBeforeTheGuestRuns) {
+  if (!CanConfine()) GTEST_SKIP() << "a build with sanitizers does not confine";
+  auto vmm = *VmmProcess::Create(kForever, [](v1::MachineConfig& config, std::vector<UniqueFd>&) {
+    config.mutable_cpus()->set_cores_per_socket(2);
+  });
+  EXPECT_THAT(Confinement(vmm->pid()),
+              testing::ElementsAre(testing::Pair("berth-vmm", "12"), testing::Pair("io0", "12"),
+                                   testing::Pair("vcpu0", "12"), testing::Pair("vcpu1", "12")));
+}
+
+TEST_F(VmmProcessTest, AGuestThatPowersOffEndsWell) {
+  auto vmm = *VmmProcess::Create(OutByte(0x3f8, 'x') + kPowerOff + kForever);
+  ASSERT_TRUE(vmm->Ask(RunIt()));
+  EXPECT_TRUE(vmm->Await(v1::Event::STATE_CHANGED, v1::POWERED_OFF));
+  EXPECT_TRUE(vmm->Ask(Quit()));
+  EXPECT_EQ(vmm->Wait(), 0);
+}
+
+TEST_F(VmmProcessTest, ResetsAndPanicsAreReported) {
+  auto vmm = *VmmProcess::Create(OutByte(0x505, 1) + OutByte(0xcf9, 6) + kForever);
+  ASSERT_TRUE(vmm->Ask(RunIt()));
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_TRUE(vmm->Await(v1::Event::GUEST_PANICKED));
+    EXPECT_TRUE(vmm->Await(v1::Event::GUEST_RESET));
+  }
+  EXPECT_TRUE(vmm->Ask(Quit()));
+  EXPECT_EQ(vmm->Wait(), 0);
+}
+
+TEST_F(VmmProcessTest, EveryRequestIsAnswered) {
+  auto vmm = *VmmProcess::Create(OutByte(0x3f8, 'x') + std::vector<uint8_t>{0xeb, 0xf7});  // Again and again.
+  ASSERT_TRUE(vmm->Ask(RunIt()));
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  const UniqueFd ours(pair[0]);
+  UniqueFd theirs(pair[1]);
+  v1::Request attach, pause, power_button, reset, describe, counters, trace;
+  attach.mutable_attach_console()->set_stream_fd(0);
+  EXPECT_TRUE(vmm->Ask(attach, {theirs.get()}));
+  theirs.Reset();
+  char printed = 0;
+  EXPECT_EQ(::read(ours.get(), &printed, 1), 1);
+  EXPECT_EQ(printed, 'x');
+  EXPECT_EQ(::write(ours.get(), "typed", 5), 5);
+
+  trace.mutable_enable_trace()->set_pattern("*");
+  trace.mutable_enable_trace()->set_enabled(false);
+  EXPECT_TRUE(vmm->Ask(trace));
+  power_button.mutable_power_button();
+  EXPECT_TRUE(vmm->Ask(power_button));
+  describe.mutable_describe();
+  EXPECT_EQ(vmm->Ask(describe)->description().pid(), vmm->pid());
+  counters.mutable_read_counters();
+  EXPECT_GT(vmm->Ask(counters)->counters().counters_size(), 0);
+  pause.mutable_pause();
+  EXPECT_TRUE(vmm->Ask(pause));
+  EXPECT_TRUE(vmm->Ask(RunIt()));
+  reset.mutable_reset_machine();
+  EXPECT_TRUE(vmm->Ask(reset));
+  EXPECT_TRUE(vmm->Ask(Quit()));
+  EXPECT_EQ(vmm->Wait(), 0);
+}
+
+TEST_F(VmmProcessTest, AllKindsOfDevicesAreBuiltAndReset) {
+  const auto add = [](v1::MachineConfig& config, std::vector<UniqueFd>& fds) {
+    UniqueFd image(::memfd_create("image", MFD_CLOEXEC));
+    ASSERT_EQ(::ftruncate(image.get(), 1 << 20), 0);
+    v1::DeviceConfig* disk = config.add_devices();
+    disk->set_id("disk");
+    disk->mutable_block()->set_image_fd(static_cast<uint32_t>(fds.size()));
+    fds.push_back(std::move(image));
+    config.add_devices()->mutable_rng();
+    config.add_devices()->mutable_balloon();
+    config.add_devices()->mutable_virtio_console();
+  };
+  auto vmm = *VmmProcess::Create(OutByte(0xcf9, 6) + kForever, add);
+  ASSERT_TRUE(vmm->Ask(RunIt()));
+  EXPECT_TRUE(vmm->Await(v1::Event::GUEST_RESET));
+  EXPECT_TRUE(vmm->Await(v1::Event::GUEST_RESET));
+  EXPECT_TRUE(vmm->Ask(Quit()));
+  EXPECT_EQ(vmm->Wait(), 0);
+}
+
+}  // namespace
+}  // namespace berth::vmm
