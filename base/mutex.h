@@ -24,6 +24,8 @@
 #define REQUIRES(...) BERTH_TSA(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) BERTH_TSA(locks_excluded(__VA_ARGS__))
 #define ACQUIRE(...) BERTH_TSA(acquire_capability(__VA_ARGS__))
+// Of a function that returns a mutex: by which name it is known otherwise.
+#define RETURN_CAPABILITY(mutex) BERTH_TSA(lock_returned(mutex))
 #define RELEASE(...) BERTH_TSA(release_capability(__VA_ARGS__))
 #define NO_THREAD_SAFETY_ANALYSIS BERTH_TSA(no_thread_safety_analysis)
 

@@ -1,3 +1,25 @@
+# berth_precompile(): with BERTH_PCH, precompiles the headers that most sources include, once for libraries and once for
+# tests (position-independent code of two kinds).
+function(berth_precompile)
+  if(NOT BERTH_PCH)
+    return()
+  endif()
+  # Without a time stamp in it, ccache knows it again. All must agree about -pthread, which protobuf asks for.
+  add_compile_options("SHELL:-Xclang -fno-pch-timestamp" -pthread)
+  set(headers <algorithm> <array> <atomic> <chrono> <cstdint> <deque> <functional> <map> <memory> <optional> <span>
+    <string> <string_view> <unordered_map> <vector> <fmt/format.h> <tl/expected.hpp>)
+  file(WRITE ${CMAKE_BINARY_DIR}/gen/pch.cc "int main() {}\n")
+  add_library(berth_pch OBJECT ${CMAKE_BINARY_DIR}/gen/pch.cc)
+  target_precompile_headers(berth_pch PRIVATE ${headers})
+  add_executable(berth_pch_test ${CMAKE_BINARY_DIR}/gen/pch.cc)
+  target_precompile_headers(berth_pch_test PRIVATE ${headers} <gmock/gmock.h> <gtest/gtest.h>)
+  foreach(target berth_pch berth_pch_test)
+    target_link_libraries(${target} PRIVATE berth_options fmt::fmt-header-only tl::expected Threads::Threads)
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/gen)
+  endforeach()
+  target_link_libraries(berth_pch_test PRIVATE GTest::gmock)
+endfunction()
+
 # berth_library(NAME SOURCES a.cc b.cc [LINK berth_base ...] [TRACE]): one room as a static library. LINK is the room's
 # list of what it may include. TRACE: the room has a `trace-events` file; its events are in "ROOM/trace.h".
 function(berth_library name)
@@ -5,6 +27,9 @@ function(berth_library name)
   if(arg_SOURCES)
     add_library(${name} STATIC ${arg_SOURCES})
     target_link_libraries(${name} PUBLIC berth_options ${arg_LINK})
+    if(BERTH_PCH)
+      target_precompile_headers(${name} REUSE_FROM berth_pch)
+    endif()
     set(visibility PUBLIC)
   else()
     add_library(${name} INTERFACE)
@@ -34,6 +59,9 @@ function(berth_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE berth_options ${arg_LINK} GTest::gmock_main)
+  if(BERTH_PCH)
+    target_precompile_headers(${name} REUSE_FROM berth_pch_test)
+  endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
     INTERPROCEDURAL_OPTIMIZATION OFF)
   add_test(NAME ${name} COMMAND ${name})

@@ -100,7 +100,8 @@ class Builder {
   void AmdTopology() {
     if (!amd_) return;
     if (CpuidEntry* leaf = Find(table_, kLeafAmdSizes); leaf != nullptr) {
-      leaf->ecx = (leaf->ecx & ~0xf0ffu) | (threads_per_socket_ - 1) | socket_shift_ << 12;
+      leaf->ecx = (leaf->ecx & ~0xf0ffu) | std::min(threads_per_socket_ - 1, 0xffu) |
+                  std::min(socket_shift_, 0xfu) << 12;
     }
     if (CpuidEntry* leaf = Find(table_, kLeafAmdFeatures); leaf != nullptr) {
       SetBit(&leaf->ecx, 1, threads_per_socket_ > 1);  // CmpLegacy.

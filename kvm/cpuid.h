@@ -3,6 +3,7 @@
 // Intel SDM volume 2A (CPUID), AMD APM volume 3 appendix E, Linux Documentation/virt/kvm/x86/cpuid.rst.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -20,7 +21,11 @@ struct CpuTopology {
   uint32_t sockets = 1;
   uint32_t cores_per_socket = 1;
   uint32_t threads_per_core = 1;
-  uint32_t vcpus() const { return sockets * cores_per_socket * threads_per_core; }
+  // The largest number there is, where the product is larger.
+  uint32_t vcpus() const {
+    const uint64_t cores = std::min<uint64_t>(uint64_t{sockets} * cores_per_socket, UINT32_MAX);
+    return static_cast<uint32_t>(std::min<uint64_t>(cores * threads_per_core, UINT32_MAX));
+  }
 };
 
 // The x2APIC id of a vCPU: its thread, core and socket numbers in bit fields, each as wide as it needs.

@@ -114,6 +114,7 @@ Status ControlServer::Build(const v1::Build& request, Descriptors fds, v1::Reply
   config_ = request.machine();
   for (const std::string& pattern : config_.trace_patterns()) trace::Enable(pattern);
   events_.SetListener([this](const v1::Event& event) { Tell(event); });
+  if (listener_) loop_->Unwatch(listener_.get());  // Of a build that failed.
   listener_ = TRY(fds.Take(request.listener_fd()));
   TRY(loop_->Watch(listener_.get(), EPOLLIN, [this](uint32_t) {
     Result<UniqueFd> accepted = Accept(listener_.get());

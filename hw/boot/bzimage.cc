@@ -35,6 +35,9 @@ bool LooksLikeBzImage(ByteSource& file) {
 
 Result<BzImage> ParseBzImage(ByteSource& file) {
   if (!LooksLikeBzImage(file)) return Fail(Code::kInvalidArgument, "the kernel has no Linux setup header");
+  if (file.size_bytes() < BzImage::kHeaderStart + BzImage::kHeaderMax) {
+    return Fail(Code::kInvalidArgument, "the kernel file ends within its setup header");
+  }
   BzImage image;
   TRY(file.Read(BzImage::kHeaderStart, std::span(image.header)));
   const auto& header = image.header;

@@ -10,17 +10,40 @@ constexpr uint8_t kSeconds = 0, kMinutes = 2, kHours = 4, kWeekday = 6, kDay = 7
                   kStatusA = 0xa, kStatusB = 0xb, kStatusC = 0xc, kStatusD = 0xd, kCentury = 0x32;
 constexpr uint8_t kRate = 0x26;     // 32.768 kHz, 1024 Hz; no update in progress, ever.
 constexpr uint8_t kHours24 = 0x02;  // 24 hours; binary-coded decimal.
+constexpr uint8_t kSet = 0x80;      // Register B: the fields are being written.
 constexpr uint8_t kPowerGood = 0x80;
+constexpr int kFirstCentury = 19;
 
 uint8_t ToBcd(int value) { return static_cast<uint8_t>(value / 10 % 10 << 4 | value % 10); }
 int FromBcd(uint8_t value) { return (value >> 4) * 10 + (value & 0xf); }
 
-// The calendar of UTC. The C library's would open the host's time zone, which a confined thread may not.
-struct Time {
-  int year, month, day, weekday, hour, minute, second;
+}  // namespace
+
+// A field of the date, and what the guest may write to it.
+struct Rtc::Field {
+  int Date::*member;
+  int least, most;
 };
 
-Time Split(int64_t seconds) {
+std::optional<Rtc::Field> Rtc::FieldOf(uint8_t index) {
+  switch (index) {
+    case kSeconds:
+      return Field{&Date::second, 0, 59};
+    case kMinutes:
+      return Field{&Date::minute, 0, 59};
+    case kHours:
+      return Field{&Date::hour, 0, 23};
+    case kDay:
+      return Field{&Date::day, 1, 31};
+    case kMonth:
+      return Field{&Date::month, 1, 12};
+    default:
+      return std::nullopt;
+  }
+}
+
+// Not the C library's calendar: that would open the host's time zone, which a confined thread may not.
+Rtc::Date Rtc::Split(int64_t seconds) {
   using namespace std::chrono;
   const sys_seconds now{std::chrono::seconds(seconds)};
   const sys_days today = floor<days>(now);
@@ -35,16 +58,18 @@ Time Split(int64_t seconds) {
           .second = static_cast<int>(clock.seconds().count())};
 }
 
-// Fields beyond their range, the weekday aside, count on: 61 minutes are an hour and a minute.
-int64_t Join(const Time& time) {
+// Days beyond the month's end count on: the 31st of April is the 1st of May.
+int64_t Rtc::Join(const Date& date) {
   using namespace std::chrono;
-  const year_month month = year(time.year) / January + months(time.month - 1);
-  const sys_seconds sum = sys_days(month / 1) + days(time.day - 1) + hours(time.hour) + minutes(time.minute) +
-                          std::chrono::seconds(time.second);
+  const sys_days month = year(date.year) / date.month / 1;
+  const sys_seconds sum =
+      month + days(date.day - 1) + hours(date.hour) + minutes(date.minute) + seconds(date.second);
   return sum.time_since_epoch().count();
 }
 
-}  // namespace
+Rtc::Date Rtc::Time() const { return setting_ ? *setting_ : Split(now_() + difference_s_); }
+
+void Rtc::SetTime(const Date& time) { difference_s_ = Join(time) - now_(); }
 
 uint64_t Rtc::Read(uint64_t offset, unsigned size) {
   if (size != 1 || offset != 1) return AllOnes(size);
@@ -53,7 +78,7 @@ uint64_t Rtc::Read(uint64_t offset, unsigned size) {
 }
 
 uint8_t Rtc::ReadRegister(uint8_t index) const {
-  const Time now = Split(now_() + difference_s_);
+  const Date now = Time();
   switch (index) {
     case kSeconds:
       return ToBcd(now.second);
@@ -74,7 +99,7 @@ uint8_t Rtc::ReadRegister(uint8_t index) const {
     case kStatusA:
       return kRate;
     case kStatusB:
-      return kHours24;
+      return kHours24 | (setting_ ? kSet : 0);
     case kStatusC:
       return 0;
     case kStatusD:
@@ -93,39 +118,37 @@ void Rtc::Write(uint64_t offset, unsigned size, uint64_t value) {
   }
   const auto byte = static_cast<uint8_t>(value);
   if (index_ <= kYear || index_ == kCentury) return SetTimeField(index_, byte);
+  if (index_ == kStatusB) {
+    if (!(byte & kSet)) {
+      if (setting_) SetTime(*setting_);
+      setting_.reset();
+    } else if (!setting_) {
+      setting_ = Time();
+    }
+    return;
+  }
   if (index_ > kStatusD) cmos_[index_] = byte;
 }
 
 void Rtc::SetTimeField(uint8_t index, uint8_t value) {
-  const int64_t before = now_() + difference_s_;
-  Time time = Split(before);
+  Date time = Time();
   const int number = FromBcd(value);
-  switch (index) {
-    case kSeconds:
-      time.second = number;
-      break;
-    case kMinutes:
-      time.minute = number;
-      break;
-    case kHours:
-      time.hour = number;
-      break;
-    case kDay:
-      time.day = number;
-      break;
-    case kMonth:
-      time.month = number;
-      break;
-    case kYear:
-      time.year = time.year / 100 * 100 + number;
-      break;
-    case kCentury:
-      time.year = number * 100 + time.year % 100;
-      break;
-    default:
-      return;  // Alarms and the weekday.
+  if ((value & 0xf) > 9 || value >> 4 > 9) return;
+  if (const std::optional<Field> field = FieldOf(index)) {
+    if (number < field->least || number > field->most) return;
+    time.*field->member = number;
+  } else if (index == kYear) {
+    time.year = time.year / 100 * 100 + number;
+  } else if (index == kCentury && number >= kFirstCentury) {
+    time.year = number * 100 + time.year % 100;
+  } else {
+    return;  // Alarms and the weekday.
   }
-  difference_s_ += Join(time) - before;
+  if (setting_) {
+    setting_ = time;
+  } else {
+    SetTime(time);
+  }
 }
 
 }  // namespace berth::hw

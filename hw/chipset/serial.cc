@@ -84,8 +84,11 @@ void Serial::Write(uint64_t offset, unsigned size, uint64_t value) {
         }
         break;
       case kInterruptId:  // FIFO control, written.
-        fifo_control_ = byte;
-        if (byte & kFifoClearReceive) input_.clear();
+        // Turning the FIFOs on or off clears them; the other bits count only while they are on.
+        if (((byte ^ fifo_control_) & kFifoEnable) || ((byte & kFifoEnable) && (byte & kFifoClearReceive))) {
+          input_.clear();
+        }
+        fifo_control_ = byte & kFifoEnable ? byte : 0;
         break;
       case kLineControl:
         line_control_ = byte;

@@ -7,19 +7,21 @@ namespace {
 
 constexpr int kMaxDepth = 16;
 
+// Where a region's first byte would be: an alias that shows the end of its target has it below address 0, and
+// what hangs over the end of its parent ends above 2^64.
+using Position = __int128;
+
 // Fills a view from the highest priority down: what is there already stays, so each region only gets the
 // gaps.
 class Flattener {
  public:
   explicit Flattener(FlatView* view) : view_(view) {}
 
-  // Renders `region` with its first byte at `base` (which may be below `window.start`), as far as `window`
-  // shows it.
-  void Render(const Region& region, uint64_t base, Range window, int depth) {
+  // Renders `region` with its first byte at `base`, as far as `window` shows it.
+  void Render(const Region& region, Position base, Range window, int depth) {
     window = Intersect(window, base, region.size());
     if (window.size == 0 || depth > kMaxDepth) return;
     if (region.kind() == Region::Kind::kAlias) {
-      // The target's first byte is where the alias's would be, less the offset; wrapping arithmetic is meant.
       Render(*region.alias_target(), base - region.alias_offset(), window, depth + 1);
       return;
     }
@@ -30,19 +32,15 @@ class Flattener {
   }
 
  private:
-  // The part of [base, base + size) inside `window`, with base and size modulo 2^64.
-  static Range Intersect(const Range& window, uint64_t base, uint64_t size) {
-    const uint64_t skip = window.start - base;  // Modulo 2^64: how far the window starts into the region.
-    if (static_cast<int64_t>(skip) >= 0) {
-      if (skip >= size) return {};
-      return {window.start, std::min(window.size, size - skip)};
-    }
-    const uint64_t lead = base - window.start;
-    if (lead >= window.size) return {};
-    return {base, std::min(window.size - lead, size)};
+  // The part of [base, base + size) inside `window`.
+  static Range Intersect(const Range& window, Position base, uint64_t size) {
+    const Position start = std::max<Position>(window.start, base);
+    const Position end = std::min<Position>(window.end(), base + size);
+    if (end <= start) return {};
+    return {static_cast<uint64_t>(start), static_cast<uint64_t>(end - start)};
   }
 
-  void FillGaps(const Region& region, uint64_t base, const Range& window) {
+  void FillGaps(const Region& region, Position base, const Range& window) {
     auto& ranges = view_->ranges;
     uint64_t at = window.start;
     auto next = std::partition_point(ranges.begin(), ranges.end(),
@@ -59,8 +57,8 @@ class Flattener {
     }
   }
 
-  static FlatRange Slice(const Region& region, uint64_t base, const Range& part) {
-    const uint64_t offset = part.start - base;
+  static FlatRange Slice(const Region& region, Position base, const Range& part) {
+    const auto offset = static_cast<uint64_t>(part.start - base);
     FlatRange range{.start = part.start,
                     .size = part.size,
                     .kind = region.kind(),
@@ -76,9 +74,9 @@ class Flattener {
     return range;
   }
 
-  void AddIoEvents(const Region& region, uint64_t base, const Range& part) {
+  void AddIoEvents(const Region& region, Position base, const Range& part) {
     for (const IoEvent& event : region.io_events()) {
-      const uint64_t address = base + event.offset;
+      const auto address = static_cast<uint64_t>(base + event.offset);
       if (part.Contains(address, std::max(event.size, 1u))) view_->io_events.push_back({address, event});
     }
   }

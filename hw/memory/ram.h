@@ -14,10 +14,9 @@ namespace berth::hw {
 class RamBlock {
  public:
   // Maps `size_bytes` of `memory` from its start, shared, without reserving or touching it. `host_nodes`
-  // binds the pages to these NUMA nodes (MPOL_BIND) before any exists; empty is the node of whoever touches a page
-  // first (MPOL_LOCAL).
-  // Transparent huge pages are asked for where the file allows them. RESOURCE_EXHAUSTED when the file is
-  // shorter or the binding is refused.
+  // binds the pages to these NUMA nodes (MPOL_BIND) before any exists; empty is the node of whoever touches a
+  // page first (MPOL_LOCAL). Transparent huge pages are asked for where the file allows them.
+  // RESOURCE_EXHAUSTED when the file is shorter or the binding is refused.
   static Result<std::unique_ptr<RamBlock>> Create(UniqueFd memory, uint64_t size_bytes,
                                                   std::span<const uint32_t> host_nodes);
   ~RamBlock();

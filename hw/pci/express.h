@@ -7,7 +7,8 @@
 
 namespace berth::hw {
 
-// Adds the capability of an endpoint below a root port and returns its offset. Function-level reset is offered.
+// Adds the capability of an endpoint below a root port and returns its offset. Function-level reset is
+// offered.
 uint16_t AddExpressEndpoint(ConfigSpace* config);
 
 // Whether the guest has just asked for a function-level reset through the capability at `express` (7.5.3.4,

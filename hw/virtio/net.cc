@@ -135,6 +135,11 @@ void Net::Reset() {
   features_ = 0;
   config_.SetMacAddress(mac_);
   config_.ChangeStatus(0, kNetAnnounceNeeded);
+  // What an activation lends may be gone from here on.
+  loop_ = nullptr;
+  transport_ = nullptr;
+  memory_ = nullptr;
+  control_ring_ = nullptr;
 }
 
 // Every pair whose queues are enabled, or none.

@@ -1,5 +1,7 @@
 #include "server/operation/operation_runner.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "berth/v1/operation_metadata.pb.h"
 #include "mdev/mdev.h"
@@ -176,19 +178,17 @@ void OperationRunner::Join(std::vector<std::shared_ptr<Running>> finished) {
   for (const auto& running : finished) running->thread.join();
 }
 
+bool OperationRunner::AnyRunning() const {
+  return std::any_of(running_.begin(), running_.end(), [](const auto& entry) { return !entry.second->done; });
+}
+
 void OperationRunner::Shutdown() {
   std::vector<std::shared_ptr<Running>> finished;
   {
     MutexLock lock(mutex_);
     shutting_down_ = true;
     for (auto& [name, running] : running_) running->progress.cancelled_ = true;
-    const auto all_done = [&] {
-      for (auto& [name, running] : running_) {
-        if (!running->done) return false;
-      }
-      return true;
-    };
-    while (!all_done()) lock.Wait(done_);
+    while (AnyRunning()) lock.Wait(done_);
     finished = TakeFinished();
   }
   Join(std::move(finished));

@@ -80,6 +80,7 @@ class OperationRunner {
   void Run(const std::string& name, Running& running, const OperationWork& work);
   void Join(std::vector<std::shared_ptr<Running>> finished);
   std::vector<std::shared_ptr<Running>> TakeFinished() REQUIRES(mutex_);
+  bool AnyRunning() const REQUIRES(mutex_);
 
   OperationTable& table_;
   Mutex mutex_;

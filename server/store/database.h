@@ -49,7 +49,7 @@ class Database {
   // ":memory:". FAILED_PRECONDITION, STORE_TOO_NEW, if a later Berth wrote it; DATA_LOSS, STORE_CORRUPT.
   static Result<std::unique_ptr<Database>> Open(const std::string& path);
 
-  Mutex& mutex() { return mutex_; }
+  Mutex& mutex() RETURN_CAPABILITY(mutex_) { return mutex_; }
   Result<Statement> Prepare(std::string_view sql) REQUIRES(mutex_);
   Status Execute(const std::string& sql) REQUIRES(mutex_);
   int64_t changes() const REQUIRES(mutex_);  // Rows that the last statement changed.

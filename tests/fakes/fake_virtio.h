@@ -24,6 +24,7 @@ class FakeTransport final : public VirtioTransport {
 
 class FakeVirtio {
  public:
+  // The device is borrowed, and reset in the end: it may outlive this, its loop and its RAM.
   explicit FakeVirtio(VirtioDevice* device, std::vector<Range> ram_ranges = {{0x10000, 16 * kMiB}});
   ~FakeVirtio() { Reset(); }
 

@@ -262,11 +262,11 @@ int main(int argc, char** argv) {
       ("memory", po::value(&options.memory_mib), "memory in MiB")             //
       ("disk", po::value(&options.disks), "a raw image; may be given again")  //
       ("vfio", po::value(&options.vfio),
-       "an assigned device: PCI address or mdev UUID; may be given again")                 //
-      ("tap", po::value(&options.taps), "NAME/MAC: a NIC on a tap; may be given again")    //
+       "an assigned device: PCI address or mdev UUID; may be given again")                     //
+      ("tap", po::value(&options.taps), "NAME/MAC: a NIC on a tap; may be given again")        //
       ("vhost", po::bool_switch(&options.vhost), "NICs are served by the kernel (vhost-net)")  //
-      ("trace", po::value(&options.traces), "trace events to enable; may be given again")  //
-      ("rng", po::bool_switch(&options.rng), "a virtio-rng device")                        //
+      ("trace", po::value(&options.traces), "trace events to enable; may be given again")      //
+      ("rng", po::bool_switch(&options.rng), "a virtio-rng device")                            //
       ("sandbox", po::bool_switch(&options.sandbox), "let the monitor confine itself");
   po::variables_map values;
   try {
