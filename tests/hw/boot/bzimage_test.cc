@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
                    "preferred address"},
         Corruption{"Boundless", [](KernelFile& f) { StoreLe<uint32_t>(&f[0x260], 0xffffffff); },
                    "claims to need"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& corruption) { return corruption.param.name; });
 
 }  // namespace
 }  // namespace berth::hw

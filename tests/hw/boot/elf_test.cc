@@ -90,7 +90,7 @@ INSTANTIATE_TEST_SUITE_P(
                    "no PVH entry"},
         Corruption{"NotesTooLarge", [](ElfKernel& k) { k.segments[1].p_filesz = kMiB; }, "no PVH entry"},
         Corruption{"NotesBehindTheEnd", [](ElfKernel& k) { k.segments[1].p_offset = 1 << 20; }, "ends"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& corruption) { return corruption.param.name; });
 
 TEST(ElfImage, AFileThatEndsInItsHeaderIsRefused) {
   KernelFile file = ElfKernel().File();

@@ -20,7 +20,7 @@ class Recorder final : public IoHandler {
   uint64_t Read(uint64_t offset, unsigned size) override {
     calls.push_back(fmt::format("read {:#x}/{}", offset, size));
     uint64_t value = 0;
-    for (unsigned i = 0; i < size; ++i) value |= (offset + i & 0xff) << (8 * i);
+    for (unsigned i = 0; i < size; ++i) value |= ((offset + i) & 0xff) << (8 * i);
     return value;
   }
   void Write(uint64_t offset, unsigned size, uint64_t value) override {
