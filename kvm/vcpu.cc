@@ -71,7 +71,8 @@ std::string InternalError(const kvm_run& run) {
 struct Vcpu::PowerOnState {
   kvm_regs regs{};
   kvm_sregs sregs{};
-  kvm_fpu fpu{};
+  std::vector<uint32_t> xsave;  // struct kvm_xsave, and what this CPU has beyond it; empty without XSAVE.
+  kvm_fpu fpu{};                // Without XSAVE.
   kvm_xcrs xcrs{};
   kvm_lapic_state lapic{};
   kvm_mp_state mp_state{};
@@ -164,6 +165,12 @@ Status Vcpu::SaveState() {
                      ::ioctl(fd_.get(), KVM_GET_DEBUGREGS, &state.debugregs) == 0;
   if (!saved) return FailErrno(errno, "read the state of vCPU {}", index_);
   if (::ioctl(fd_.get(), KVM_GET_XCRS, &state.xcrs) != 0) state.xcrs.nr_xcrs = 0;
+  // KVM_CAP_XSAVE2 is the size, where it is known.
+  const int size = std::max<int>(vm_->system().Extension(KVM_CAP_XSAVE2), sizeof(kvm_xsave));
+  state.xsave.resize(static_cast<size_t>(size) / sizeof(uint32_t));
+  const bool large = static_cast<size_t>(size) > sizeof(kvm_xsave);
+  if (::ioctl(fd_.get(), large ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, state.xsave.data()) != 0)
+    state.xsave.clear();
   state.msrs = ReadMsrs(fd_.get(), vm_->system().msrs());
   // Time goes on.
   std::erase_if(state.msrs, [](const MsrValue& msr) { return msr.index == kMsrTsc; });
@@ -174,7 +181,8 @@ Status Vcpu::Reset() {
   PowerOnState& state = *power_on_;
   const bool restored = ::ioctl(fd_.get(), KVM_SET_REGS, &state.regs) == 0 &&
                         ::ioctl(fd_.get(), KVM_SET_SREGS, &state.sregs) == 0 &&
-                        ::ioctl(fd_.get(), KVM_SET_FPU, &state.fpu) == 0 &&
+                        (state.xsave.empty() ? ::ioctl(fd_.get(), KVM_SET_FPU, &state.fpu) == 0
+                                             : ::ioctl(fd_.get(), KVM_SET_XSAVE, state.xsave.data()) == 0) &&
                         (state.xcrs.nr_xcrs == 0 || ::ioctl(fd_.get(), KVM_SET_XCRS, &state.xcrs) == 0) &&
                         ::ioctl(fd_.get(), KVM_SET_DEBUGREGS, &state.debugregs) == 0 &&
                         ::ioctl(fd_.get(), KVM_SET_LAPIC, &state.lapic) == 0 &&
