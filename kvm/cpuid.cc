@@ -65,7 +65,8 @@ class Builder {
 
   // Which vCPUs share a cache: level 1 and 2 the threads of a core, level 3 the socket.
   uint32_t SharingVcpus(uint32_t cache_level) const {
-    return cache_level <= 2 ? 1u << thread_bits_ : 1u << socket_shift_;
+    return cache_level <= 2 ? 1u << thread_bits_
+                            : 1u << std::min(socket_shift_, options_.last_level_cache_shift);
   }
 
   void Caches() {
@@ -142,6 +143,18 @@ uint32_t ApicId(const CpuTopology& topology, uint32_t vcpu) {
   const uint32_t socket = vcpu / topology.threads_per_core / topology.cores_per_socket;
   const uint32_t thread_bits = BitsFor(topology.threads_per_core);
   return socket << (thread_bits + BitsFor(topology.cores_per_socket)) | core << thread_bits | thread;
+}
+
+uint32_t NodeShift(const CpuTopology& topology, std::span<const uint32_t> node_of_vcpu) {
+  const auto node = [&](uint32_t vcpu) { return vcpu < node_of_vcpu.size() ? node_of_vcpu[vcpu] : 0; };
+  uint32_t shift = BitsFor(topology.threads_per_core) + BitsFor(topology.cores_per_socket);
+  for (uint32_t vcpu = 1; vcpu < topology.vcpus(); ++vcpu) {
+    if (node(vcpu) == node(vcpu - 1)) continue;
+    // They are apart from their highest differing bit downwards.
+    const uint32_t difference = ApicId(topology, vcpu) ^ ApicId(topology, vcpu - 1);
+    shift = std::min(shift, static_cast<uint32_t>(std::bit_width(difference)) - 1);
+  }
+  return shift;
 }
 
 std::vector<CpuidEntry> GuestCpuid(const std::vector<CpuidEntry>& supported,

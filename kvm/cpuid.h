@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace berth::kvm {
@@ -31,11 +32,18 @@ struct CpuTopology {
 // The x2APIC id of a vCPU: its thread, core and socket numbers in bit fields, each as wide as it needs.
 uint32_t ApicId(const CpuTopology& topology, uint32_t vcpu);
 
+// The highest bit of APIC ids, up to the socket's, from which on the same id means the same node.
+// `node_of_vcpu` may be shorter than there are vCPUs: the rest is on node 0.
+uint32_t NodeShift(const CpuTopology& topology, std::span<const uint32_t> node_of_vcpu);
+
 struct GuestCpuidOptions {
   CpuTopology topology;
   uint32_t vcpu = 0;
   bool tsc_deadline_timer = false;  // KVM_CAP_TSC_DEADLINE_TIMER, which the supported leaves do not say.
   uint32_t tsc_khz = 0;             // 0 if not known.
+  // Which vCPUs share a last-level cache: those of a socket whose APIC ids are the same from this bit on.
+  // Guests do not believe in a cache of two NUMA nodes.
+  uint32_t last_level_cache_shift = 32;
 };
 
 // The table for one vCPU, from System::SupportedCpuid. Leaves that describe the host's topology (1, 4, 0xb,

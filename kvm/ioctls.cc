@@ -14,7 +14,7 @@ std::span<const uint32_t> RunningRequests() {
 
 std::span<const uint32_t> ControlRequests() {
   static constexpr auto kRequests = std::to_array<uint32_t>(
-      {KVM_SET_REGS, KVM_SET_SREGS, KVM_SET_FPU, KVM_SET_XSAVE, KVM_SET_XCRS, KVM_SET_DEBUGREGS,
+      {KVM_SET_REGS, KVM_SET_SREGS, KVM_SET_XSAVE, KVM_SET_XCRS, KVM_SET_NESTED_STATE, KVM_SET_DEBUGREGS,
        KVM_SET_LAPIC, KVM_SET_VCPU_EVENTS, KVM_SET_MP_STATE, KVM_SET_MSRS, KVM_SET_DEVICE_ATTR});
   return kRequests;
 }

@@ -71,8 +71,7 @@ std::string InternalError(const kvm_run& run) {
 struct Vcpu::PowerOnState {
   kvm_regs regs{};
   kvm_sregs sregs{};
-  std::vector<uint32_t> xsave;  // struct kvm_xsave, and what this CPU has beyond it; empty without XSAVE.
-  kvm_fpu fpu{};                // Without XSAVE.
+  std::vector<uint32_t> xsave;  // struct kvm_xsave, and what this CPU has beyond it.
   kvm_xcrs xcrs{};
   kvm_lapic_state lapic{};
   kvm_mp_state mp_state{};
@@ -81,6 +80,7 @@ struct Vcpu::PowerOnState {
   // Among them what the guest has given KVM to write to its memory: clocks, steal time, asynchronous page
   // faults. Where a reset forgot those, KVM would write into whatever the next kernel keeps there.
   std::vector<MsrValue> msrs;
+  std::vector<uint8_t> nested;  // struct kvm_nested_state; empty where KVM has none.
 };
 
 Vcpu::Vcpu(Vm* vm, uint32_t index, UniqueFd fd, void* run)
@@ -156,33 +156,42 @@ Status Vcpu::Enter(const ProtectedModeEntry& entry) {
 
 Status Vcpu::SaveState() {
   PowerOnState& state = *power_on_;
+  // KVM_CAP_XSAVE2 is the size, where it is known.
+  const size_t xsave_size =
+      std::max<size_t>(std::max(vm_->system().Extension(KVM_CAP_XSAVE2), 0), sizeof(kvm_xsave));
+  const bool large = xsave_size > sizeof(kvm_xsave);
+  state.xsave.resize(xsave_size / sizeof(uint32_t));
   const bool saved = ::ioctl(fd_.get(), KVM_GET_REGS, &state.regs) == 0 &&
                      ::ioctl(fd_.get(), KVM_GET_SREGS, &state.sregs) == 0 &&
-                     ::ioctl(fd_.get(), KVM_GET_FPU, &state.fpu) == 0 &&
+                     ::ioctl(fd_.get(), large ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, state.xsave.data()) == 0 &&
                      ::ioctl(fd_.get(), KVM_GET_LAPIC, &state.lapic) == 0 &&
                      ::ioctl(fd_.get(), KVM_GET_MP_STATE, &state.mp_state) == 0 &&
                      ::ioctl(fd_.get(), KVM_GET_VCPU_EVENTS, &state.events) == 0 &&
                      ::ioctl(fd_.get(), KVM_GET_DEBUGREGS, &state.debugregs) == 0;
   if (!saved) return FailErrno(errno, "read the state of vCPU {}", index_);
   if (::ioctl(fd_.get(), KVM_GET_XCRS, &state.xcrs) != 0) state.xcrs.nr_xcrs = 0;
-  // KVM_CAP_XSAVE2 is the size, where it is known.
-  const int size = std::max<int>(vm_->system().Extension(KVM_CAP_XSAVE2), sizeof(kvm_xsave));
-  state.xsave.resize(static_cast<size_t>(size) / sizeof(uint32_t));
-  const bool large = static_cast<size_t>(size) > sizeof(kvm_xsave);
-  if (::ioctl(fd_.get(), large ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, state.xsave.data()) != 0)
-    state.xsave.clear();
   state.msrs = ReadMsrs(fd_.get(), vm_->system().msrs());
   // Time goes on.
   std::erase_if(state.msrs, [](const MsrValue& msr) { return msr.index == kMsrTsc; });
+  if (const int size = vm_->system().Extension(KVM_CAP_NESTED_STATE); size > 0) {
+    state.nested.resize(static_cast<size_t>(size));
+    auto* nested = reinterpret_cast<kvm_nested_state*>(state.nested.data());
+    nested->size = static_cast<uint32_t>(size);
+    if (::ioctl(fd_.get(), KVM_GET_NESTED_STATE, nested) != 0)
+      return FailErrno(errno, "read the nested state of vCPU {}", index_);
+    state.nested.resize(nested->size);
+  }
   return Ok();
 }
 
 Status Vcpu::Reset() {
   PowerOnState& state = *power_on_;
+  // A guest that was a host itself leaves its own guest first.
+  if (!state.nested.empty() && ::ioctl(fd_.get(), KVM_SET_NESTED_STATE, state.nested.data()) != 0)
+    return FailErrno(errno, "reset the nested state of vCPU {}", index_);
   const bool restored = ::ioctl(fd_.get(), KVM_SET_REGS, &state.regs) == 0 &&
                         ::ioctl(fd_.get(), KVM_SET_SREGS, &state.sregs) == 0 &&
-                        (state.xsave.empty() ? ::ioctl(fd_.get(), KVM_SET_FPU, &state.fpu) == 0
-                                             : ::ioctl(fd_.get(), KVM_SET_XSAVE, state.xsave.data()) == 0) &&
+                        ::ioctl(fd_.get(), KVM_SET_XSAVE, state.xsave.data()) == 0 &&
                         (state.xcrs.nr_xcrs == 0 || ::ioctl(fd_.get(), KVM_SET_XCRS, &state.xcrs) == 0) &&
                         ::ioctl(fd_.get(), KVM_SET_DEBUGREGS, &state.debugregs) == 0 &&
                         ::ioctl(fd_.get(), KVM_SET_LAPIC, &state.lapic) == 0 &&

@@ -297,13 +297,16 @@ Status Machine::CreateVcpus() {
   const kvm::CpuTopology topology = Topology(config_.cpus());
   TRY(kvm::Vcpu::PrepareKicks());
   const std::vector<kvm::CpuidEntry> supported = TRY(system_->SupportedCpuid());
+  const auto& nodes = config_.cpus().node_of_vcpu();
+  const uint32_t node_shift = kvm::NodeShift(topology, {nodes.data(), static_cast<size_t>(nodes.size())});
   std::vector<std::unique_ptr<kvm::Vcpu>> vcpus;
   for (uint32_t i = 0; i < topology.vcpus(); ++i) {
     auto vcpu = TRY(kvm::Vcpu::Create(vm_.get(), i, kvm::ApicId(topology, i)));
     TRY(vcpu->SetCpuid(GuestCpuid(supported, {.topology = topology,
                                               .vcpu = i,
                                               .tsc_deadline_timer = system_->has_tsc_deadline_timer(),
-                                              .tsc_khz = vcpu->tsc_khz()})));
+                                              .tsc_khz = vcpu->tsc_khz(),
+                                              .last_level_cache_shift = node_shift})));
     TRY(vcpu->Reset());
     vcpus.push_back(std::move(vcpu));
   }

@@ -32,7 +32,10 @@ struct Options {
   uint64_t memory_mib = 256;
   std::vector<std::string> disks, vfio, traces;
   std::vector<std::string> taps;
-  bool rng = false, sandbox = false, vhost = false;
+  uint32_t nodes = 1;
+  std::string commands;
+  bool rng = false, sandbox = false, vhost = false, huge_pages = false, balloon = false,
+       virtio_console = false;
 };
 
 class Launcher {
@@ -82,13 +85,7 @@ class Launcher {
     build.set_listener_fd(Add(TRY(ListenAt(socket_path))));
     ::unlink(socket_path.c_str());
 
-    UniqueFd memory(::memfd_create("guest", MFD_CLOEXEC));
-    if (::ftruncate(memory.get(), static_cast<off_t>(options_.memory_mib * kMiB)) != 0) {
-      return FailErrno(errno, "size the guest's memory");
-    }
-    v1::MemoryNode* node = machine.add_memory_nodes();
-    node->set_size_bytes(options_.memory_mib * kMiB);
-    node->set_memory_fd(Add(std::move(memory)));
+    TRY(AddMemory(machine));
 
     machine.mutable_boot()->set_kernel_fd(Add(TRY(Open(options_.kernel, O_RDONLY))));
     if (!options_.initrd.empty()) {
@@ -104,7 +101,35 @@ class Launcher {
     return Ok();
   }
 
+  // As many nodes as asked for, each with its part of the memory and of the vCPUs.
+  Status AddMemory(v1::MachineConfig& machine) {
+    const uint64_t size = options_.memory_mib * kMiB / options_.nodes;
+    for (uint32_t node = 0; node < options_.nodes; ++node) {
+      UniqueFd memory(::memfd_create("guest", MFD_CLOEXEC | (options_.huge_pages ? MFD_HUGETLB : 0u)));
+      if (!memory || ::ftruncate(memory.get(), static_cast<off_t>(size)) != 0) {
+        return FailErrno(errno, "make the guest's memory");
+      }
+      v1::MemoryNode* added = machine.add_memory_nodes();
+      added->set_size_bytes(size);
+      added->set_memory_fd(Add(std::move(memory)));
+    }
+    for (uint32_t vcpu = 0; vcpu < options_.cpus; ++vcpu) {
+      machine.mutable_cpus()->add_node_of_vcpu(vcpu * options_.nodes / options_.cpus);
+    }
+    return Ok();
+  }
+
   Status AddDevices(v1::MachineConfig& machine) {
+    if (options_.balloon) {
+      v1::DeviceConfig* device = machine.add_devices();
+      device->set_id("balloon");
+      device->mutable_balloon()->set_free_page_reporting(true);
+    }
+    if (options_.virtio_console) {
+      v1::DeviceConfig* device = machine.add_devices();
+      device->set_id("console");
+      device->mutable_virtio_console();
+    }
     if (options_.rng) {
       v1::DeviceConfig* device = machine.add_devices();
       device->set_id("rng0");
@@ -179,7 +204,10 @@ class Launcher {
       const Message message = TRY(ReceiveMessage(control_.get()));
       v1::FromVmm answer;
       if (!answer.ParseFromString(message.bytes)) return Fail(Code::kInternal, "the VMM sent nonsense");
-      if (answer.has_event()) continue;
+      if (answer.has_event()) {
+        Print(answer.event());
+        continue;
+      }
       if (answer.reply().code() != 0) {
         return Fail(static_cast<Code>(answer.reply().code()), "{}", answer.reply().message());
       }
@@ -187,12 +215,57 @@ class Launcher {
     }
   }
 
+  // A line of --commands.
+  Status Command(const std::string& line) {
+    v1::Request request;
+    if (line == "power-button") {
+      request.mutable_power_button();
+    } else if (line == "reset") {
+      request.mutable_reset_machine();
+    } else if (line == "pause") {
+      request.mutable_pause();
+    } else if (line == "run") {
+      request.mutable_run();
+    } else if (line.starts_with("balloon ")) {
+      request.mutable_set_balloon()->set_size_bytes(std::stoull(line.substr(8)) * kMiB);
+    } else {
+      return Fail(Code::kInvalidArgument, "no command of vmm-launch: {}", line);
+    }
+    const Result<v1::Reply> done = Ask(request, {});
+    std::cerr << "vmm-launch: " << line << ": " << (done ? "done" : done.error().ToString()) << "\n";
+    return Ok();
+  }
+
+  Status ReadCommands() {
+    char buffer[256];
+    const ssize_t got = ::read(commands_.get(), buffer, sizeof(buffer));
+    if (got > 0) typed_.append(buffer, static_cast<size_t>(got));
+    for (size_t end = typed_.find('\n'); end != std::string::npos; end = typed_.find('\n')) {
+      const std::string line = typed_.substr(0, end);
+      typed_.erase(0, end + 1);
+      TRY(Command(line));
+    }
+    return Ok();
+  }
+
+  static void Print(const v1::Event& event) {
+    std::cerr << "vmm-launch: " << v1::Event::Kind_Name(event.kind()) << " "
+              << v1::MachineState_Name(event.state()) << " " << event.device_id() << " " << event.text()
+              << "\n";
+  }
+
   // Copies the console both ways until the guest is over.
   Result<int> Serve() {
     int result = 1;
-    pollfd waits[] = {{console_.get(), POLLIN, 0}, {control_.get(), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+    // Open for writing, too, so that it does not end with whoever writes.
+    if (!options_.commands.empty()) commands_ = TRY(Open(options_.commands, O_RDWR));
+    pollfd waits[] = {{console_.get(), POLLIN, 0},
+                      {control_.get(), POLLIN, 0},
+                      {STDIN_FILENO, POLLIN, 0},
+                      {commands_.get(), POLLIN, 0}};
     while (true) {
-      ::poll(waits, 3, -1);
+      ::poll(waits, 4, -1);
+      if (waits[3].revents != 0) TRY(ReadCommands());
       char buffer[4096];
       if (waits[0].revents != 0) {
         const ssize_t got = ::read(console_.get(), buffer, sizeof(buffer));
@@ -205,9 +278,7 @@ class Launcher {
         if (!message || !answer.ParseFromString(message->bytes)) break;
         if (answer.has_event()) {
           const v1::Event& event = answer.event();
-          std::cerr << "vmm-launch: " << v1::Event::Kind_Name(event.kind()) << " "
-                    << v1::MachineState_Name(event.state()) << " " << event.device_id() << " " << event.text()
-                    << "\n";
+          Print(event);
           if (event.state() == v1::POWERED_OFF || event.state() == v1::FAILED) {
             result = event.state() == v1::POWERED_OFF ? 0 : 1;
             break;
@@ -239,7 +310,8 @@ class Launcher {
   }
 
   const Options options_;
-  UniqueFd control_, console_;
+  UniqueFd control_, console_, commands_;
+  std::string typed_;
   std::vector<UniqueFd> fds_;
   uint64_t last_id_ = 0;
   pid_t pid_ = -1;
@@ -266,7 +338,14 @@ int main(int argc, char** argv) {
       ("tap", po::value(&options.taps), "NAME/MAC: a NIC on a tap; may be given again")        //
       ("vhost", po::bool_switch(&options.vhost), "NICs are served by the kernel (vhost-net)")  //
       ("trace", po::value(&options.traces), "trace events to enable; may be given again")      //
-      ("rng", po::bool_switch(&options.rng), "a virtio-rng device")                            //
+      ("nodes", po::value(&options.nodes), "number of guest NUMA nodes")                       //
+      ("commands", po::value(&options.commands),
+       "a FIFO with lines: power-button, reset, pause, run, balloon MIB")                   //
+      ("huge-pages", po::bool_switch(&options.huge_pages), "memory in huge pages")          //
+      ("balloon", po::bool_switch(&options.balloon), "a balloon with free page reporting")  //
+      ("virtio-console", po::bool_switch(&options.virtio_console),
+       "a virtio console beside the serial port")                    //
+      ("rng", po::bool_switch(&options.rng), "a virtio-rng device")  //
       ("sandbox", po::bool_switch(&options.sandbox), "let the monitor confine itself");
   po::variables_map values;
   try {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # Berth's monitor running the lab's guests; sourced. The caller sets guest_kernel, guest_initrd, cpus, memory_mib.
 
 # monitor_berth CONSOLE-LOG COMMAND-LINE DEVICE...: as monitor_q35.
