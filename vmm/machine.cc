@@ -47,7 +47,9 @@ Result<std::unique_ptr<Machine>> Machine::Build(const v1::MachineConfig& config,
 }
 
 Machine::~Machine() {
-  vcpus_.reset();  // No guest code from here on.
+  // No guest code from here on. Until its threads have ended, what the guest does still asks for vcpus_.
+  if (vcpus_) vcpus_->End();
+  vcpus_.reset();
   if (io_loop_ && io_thread_.joinable()) {
     // Devices leave their loop while it still turns.
     if (pci_) pci_->Reset();

@@ -43,9 +43,12 @@ VcpuThreads::VcpuThreads(std::vector<std::unique_ptr<kvm::Vcpu>> vcpus, hw::Addr
   while (started_ < vcpus_.size()) lock.Wait(changed_);
 }
 
-VcpuThreads::~VcpuThreads() {
+VcpuThreads::~VcpuThreads() { End(); }
+
+void VcpuThreads::End() {
   Want(Wanted::kEnded);
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void VcpuThreads::Resume() {
@@ -66,6 +69,7 @@ void VcpuThreads::Pause() {
 void VcpuThreads::Want(Wanted wanted) {
   {
     MutexLock lock(mutex_);
+    if (wanted_ == Wanted::kEnded) return;  // A guest that resets at that moment revives nothing.
     wanted_ = wanted;
     changed_.notify_all();
   }

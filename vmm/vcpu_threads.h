@@ -29,7 +29,9 @@ class VcpuThreads {
   // Starts a thread for each vCPU; they wait for Resume. Everything passed outlives this.
   VcpuThreads(std::vector<std::unique_ptr<kvm::Vcpu>> vcpus, hw::AddressSpace* memory,
               hw::AddressSpace* ports, VcpuCallbacks callbacks);
-  ~VcpuThreads();  // Ends the threads.
+  ~VcpuThreads();
+  // Ends the threads, for good. Until it returns they may call back, and the callbacks may call RequestPause.
+  void End();
 
   void Resume();
   // Parks all vCPUs and waits until they are. Not from a vCPU's thread.

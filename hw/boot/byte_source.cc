@@ -38,6 +38,7 @@ Status SpanSource::Read(uint64_t offset, std::span<const iovec> out) {
     if (!Range{0, bytes_.size()}.Contains(offset, piece.iov_len)) {
       return Fail(Code::kOutOfRange, "the source ends at byte {}", bytes_.size());
     }
+    if (piece.iov_len == 0) continue;  // memcpy wants addresses even then.
     std::memcpy(piece.iov_base, bytes_.data() + offset, piece.iov_len);
     offset += piece.iov_len;
   }

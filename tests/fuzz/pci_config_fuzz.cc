@@ -103,7 +103,7 @@ struct Guest {
     }
   }
 
-  std::vector<uint8_t> bytes = std::vector<uint8_t>(0x100000);
+  std::vector<uint8_t> bytes = std::vector<uint8_t>(0x10000);
   Ledger ledger;
   FakePciMachine machine;
   Region ram = Region::Ram("ram", {bytes.data(), bytes.size()});

@@ -62,7 +62,7 @@ class TapTest : public ::testing::Test {
     EXPECT_TRUE(!bridge || DeleteLink(bridge->index));
   }
 
-  const host::HostRoots roots_;
+  const host::HostRoots roots_{};
 };
 
 TEST_F(TapTest, IsMadeOnItsBridgeAndUp) {
