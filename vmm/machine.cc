@@ -47,7 +47,9 @@ Result<std::unique_ptr<Machine>> Machine::Build(const v1::MachineConfig& config,
 }
 
 Machine::~Machine() {
-  vcpus_.reset();  // No guest code from here on.
+  // No guest code from here on. Parked first: a vCPU that asks for a reset looks for the others here.
+  if (vcpus_) vcpus_->Pause();
+  vcpus_.reset();
   if (io_loop_ && io_thread_.joinable()) {
     // Devices leave their loop while it still turns.
     if (pci_) pci_->Reset();
