@@ -42,7 +42,7 @@ FunctionInterrupts::~FunctionInterrupts() {
 Status FunctionInterrupts::CreateIntx(hw::PciSlot* slot, uint8_t pin, EventLoop* loop) {
   const uint32_t gsi = slot->IntxGsi(pin);
   line_ = TRY(slot->interrupts().CreateIntxLine(gsi));
-  const Status connected = ConnectIntx();
+  Status connected = ConnectIntx();
   if (connected || connected.error().code() != Code::kUnimplemented) return connected;
   DisconnectIntx();
   line_ = nullptr;
