@@ -12,6 +12,7 @@ namespace berth::block {
 namespace {
 
 // Rounds of submitting and completing before the loop's other work gets its turn.
+constexpr uint8_t kOperations[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
 constexpr int kMaxRounds = 16;
 // Kernel threads for what cannot be waited for otherwise (fdatasync, fallocate).
 constexpr unsigned kMaxKernelWorkers = 16;
@@ -59,6 +60,7 @@ class UringEngine final : public IoEngine {
 
  private:
   io_uring* ring() { return &ring_.ring; }
+  Status Restrict();
   void Pump();
   unsigned Fill();
   unsigned Deliver();
@@ -75,14 +77,15 @@ class UringEngine final : public IoEngine {
 Status UringEngine::Start() {
   // The kernel runs completions when this thread enters it anyway, instead of interrupting it. From 5.19.
   int error =
-      ::io_uring_queue_init(kMaxOpsInFlight, ring(), IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
-  if (error == -EINVAL) error = ::io_uring_queue_init(kMaxOpsInFlight, ring(), 0);
+      ::io_uring_queue_init(kMaxOpsInFlight, ring(),
+                            IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED);
+  if (error == -EINVAL) error = ::io_uring_queue_init(kMaxOpsInFlight, ring(), IORING_SETUP_R_DISABLED);
   if (error < 0) return FailErrno(-error, "create an io_uring");
   ring_.created = true;
 
   std::unique_ptr<io_uring_probe, decltype(&::io_uring_free_probe)> probe(::io_uring_get_probe_ring(ring()),
                                                                           &::io_uring_free_probe);
-  for (int opcode : {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE}) {
+  for (const uint8_t opcode : kOperations) {
     if (!probe || !::io_uring_opcode_supported(probe.get(), opcode)) {
       return Fail(Code::kUnimplemented, "this kernel's io_uring lacks operation {}", opcode);
     }
@@ -92,8 +95,25 @@ Status UringEngine::Start() {
   ::io_uring_register_iowq_max_workers(ring(), workers);
   error = ::io_uring_register_eventfd(ring(), completed_.get());
   if (error < 0) return FailErrno(-error, "register an eventfd with io_uring");
+  TRY(Restrict());
   // Edge-triggered: every completion is an edge, so the counter need not be read.
   return loop_->Watch(completed_.get(), EPOLLIN | EPOLLET, [this](uint32_t) { Pump(); });
+}
+
+// From here on the ring takes these operations and no more registrations: a filter of system calls does not
+// see what is in a ring.
+Status UringEngine::Restrict() {
+  std::vector<io_uring_restriction> restrictions;
+  for (const uint8_t opcode : kOperations) {
+    io_uring_restriction& one = restrictions.emplace_back();
+    one.opcode = IORING_RESTRICTION_SQE_OP;
+    one.sqe_op = opcode;
+  }
+  int error = ::io_uring_register_restrictions(ring(), restrictions.data(),
+                                               static_cast<unsigned>(restrictions.size()));
+  if (error == 0) error = ::io_uring_enable_rings(ring());
+  if (error < 0) return FailErrno(-error, "restrict an io_uring");
+  return Ok();
 }
 
 // Submits and completes until there is nothing to do at once. Completions call back and may submit more: that

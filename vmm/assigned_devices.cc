@@ -19,20 +19,21 @@ AssignedDevices::~AssignedDevices() {
   if (listener_) memory_space_->RemoveListener(listener_.get());
 }
 
-Result<std::unique_ptr<hw::PciFunction>> AssignedDevices::CreateFunction(const v1::DeviceConfig& config,
-                                                                         Descriptors* fds, EventLoop* loop) {
+Result<std::unique_ptr<vfio::VfioPciFunction>> AssignedDevices::CreateFunction(const v1::DeviceConfig& config,
+                                                                               Descriptors* fds,
+                                                                               EventLoop* loop) {
   const v1::VfioDevice& device = config.vfio();
   std::shared_ptr<vfio::Group> group = groups_[device.group_fd()].lock();
   if (!group) {
     group = TRY(vfio::Group::Create(TRY(fds->Take(device.group_fd())), container_.get(), this));
     groups_[device.group_fd()] = group;
   }
-  return TRY(vfio::CreateVfioPciFunction({.name = config.id(),
-                                          .group = std::move(group),
-                                          .device_name = device.device_name(),
-                                          .loop = loop,
-                                          .observer = this,
-                                          .skip_reset = device.skip_reset()}));
+  return vfio::CreateVfioPciFunction({.name = config.id(),
+                                      .group = std::move(group),
+                                      .device_name = device.device_name(),
+                                      .loop = loop,
+                                      .observer = this,
+                                      .skip_reset = device.skip_reset()});
 }
 
 Status AssignedDevices::GroupAdded(int group_fd) {

@@ -31,8 +31,8 @@ class AssignedDevices final : public vfio::GroupObserver, public vfio::FunctionO
   ~AssignedDevices() override;
 
   // The function behind a configuration; it is used on `loop`.
-  Result<std::unique_ptr<hw::PciFunction>> CreateFunction(const v1::DeviceConfig& config, Descriptors* fds,
-                                                          EventLoop* loop);
+  Result<std::unique_ptr<vfio::VfioPciFunction>> CreateFunction(const v1::DeviceConfig& config,
+                                                                Descriptors* fds, EventLoop* loop);
 
  private:
   AssignedDevices(UniqueFd kvm_device, hw::AddressSpace* memory_space, EventLoop* control, EventLog* events)

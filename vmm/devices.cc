@@ -66,8 +66,7 @@ DeviceBuilder::Function DeviceBuilder::Create(const v1::DeviceConfig& device) {
     case v1::DeviceConfig::kVirtioConsole:
       return Virtio(device, TRY(VirtioConsole()));
     case v1::DeviceConfig::kVfio:
-      if (context_.assigned == nullptr) return Fail(Code::kInvalidArgument, "there is no VFIO container");
-      return context_.assigned->CreateFunction(device, fds_, context_.io_loop);
+      return Assigned(device);
     case v1::DeviceConfig::KIND_NOT_SET:
       break;
   }
@@ -76,8 +75,26 @@ DeviceBuilder::Function DeviceBuilder::Create(const v1::DeviceConfig& device) {
 
 DeviceBuilder::Function DeviceBuilder::Virtio(const v1::DeviceConfig& config,
                                               std::unique_ptr<VirtioDevice> device) {
+  built_.counters.emplace_back(config.id(), [counters = device->counters()] {
+    CounterValues values;
+    for (const NamedCounter& counter : counters) values.emplace_back(counter.name, counter.counter->value());
+    return values;
+  });
   return CreateVirtioPciFunction(config.id(), std::move(device), context_.memory, context_.io_loop,
                                  context_.interrupts);
+}
+
+DeviceBuilder::Function DeviceBuilder::Assigned(const v1::DeviceConfig& device) {
+  if (context_.assigned == nullptr) return Fail(Code::kInvalidArgument, "there is no VFIO container");
+  auto function = TRY(context_.assigned->CreateFunction(device, fds_, context_.io_loop));
+  built_.counters.emplace_back(device.id(), [raw = function.get()] {
+    const vfio::VfioPciFunction::Counters counters = raw->counters();
+    return CounterValues{
+        {"trapped_reads", counters.trapped_reads},     {"trapped_writes", counters.trapped_writes},
+        {"failed_accesses", counters.failed_accesses}, {"config_reads", counters.config_reads},
+        {"config_writes", counters.config_writes},     {"resets", counters.resets}};
+  });
+  return function;
 }
 
 Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfig& device) {

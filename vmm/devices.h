@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -33,9 +36,14 @@ struct DeviceContext {
   AssignedDevices* assigned = nullptr;  // Where there are any.
 };
 
+// What a device counts, by name.
+using CounterValues = std::vector<std::pair<std::string, uint64_t>>;
+
 // The devices the machine itself has to do with; owned by their functions.
 struct BuiltDevices {
   std::vector<v1::DeviceState> states;
+  // By the device's id. Any thread, while the functions are there.
+  std::vector<std::pair<std::string, std::function<CounterValues()>>> counters;
   hw::VirtioBalloon* balloon = nullptr;
   hw::VirtioConsole* console = nullptr;
 };
@@ -52,6 +60,7 @@ class DeviceBuilder {
   using Function = Result<std::unique_ptr<hw::PciFunction>>;
   Function Create(const v1::DeviceConfig& device);
   Function Virtio(const v1::DeviceConfig& config, std::unique_ptr<hw::VirtioDevice> device);
+  Function Assigned(const v1::DeviceConfig& device);
   Result<std::unique_ptr<hw::VirtioDevice>> Block(const v1::DeviceConfig& device);
   Result<std::unique_ptr<hw::VirtioDevice>> Net(const v1::DeviceConfig& device);
   Result<std::unique_ptr<hw::VirtioDevice>> Balloon(const v1::DeviceConfig& device);

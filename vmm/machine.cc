@@ -434,6 +434,9 @@ v1::Counters Machine::Counters() const {
     counter->set_value(value);
   };
   for (size_t i = 0; i < vcpus_->tids().size(); ++i) add(fmt::format("vcpu{}/exits", i), vcpus_->exits(i));
+  for (const auto& [device, read] : devices_.counters) {
+    for (const auto& [name, value] : read()) add(device + "/" + name, value);
+  }
   add("memory/unclaimed", memory_space_.unclaimed());
   add("ports/unclaimed", port_space_.unclaimed());
   return counters;

@@ -9,6 +9,7 @@
 
 #include <fstream>
 #include <map>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -147,6 +148,13 @@ TEST_F(VmmProcessTest, AllKindsOfDevicesAreBuiltAndReset) {
   ASSERT_TRUE(vmm->Ask(RunIt()));
   EXPECT_TRUE(vmm->Await(v1::Event::GUEST_RESET));
   EXPECT_TRUE(vmm->Await(v1::Event::GUEST_RESET));
+  v1::Request read_counters;
+  read_counters.mutable_read_counters();
+  std::set<std::string> names;
+  const auto reply = vmm->Ask(read_counters);
+  ASSERT_TRUE(reply);
+  for (const auto& counter : reply->counters().counters()) names.insert(counter.name());
+  EXPECT_THAT(names, testing::IsSupersetOf({"vcpu0/exits", "disk/read_bytes", "ports/unclaimed"}));
   EXPECT_TRUE(vmm->Ask(Quit()));
   EXPECT_EQ(vmm->Wait(), 0);
 }
