@@ -70,13 +70,14 @@ class VmmProcessTest : public testing::Test {
 };
 
 TEST_F(VmmProcessTest, EveryThreadIsConfinedBeforeTheGuestRuns) {
-  if (!CanConfine()) GTEST_SKIP() << "a build with sanitizers does not confine";
   auto vmm = *VmmProcess::Create(kForever, [](v1::MachineConfig& config, std::vector<UniqueFd>&) {
     config.mutable_cpus()->set_cores_per_socket(2);
   });
+  // Sanitizers need more than any filter allows.
+  const std::string how = CanConfine() ? "12" : "00";
   EXPECT_THAT(Confinement(vmm->pid()),
-              testing::ElementsAre(testing::Pair("berth-vmm", "12"), testing::Pair("io0", "12"),
-                                   testing::Pair("vcpu0", "12"), testing::Pair("vcpu1", "12")));
+              testing::ElementsAre(testing::Pair("berth-vmm", how), testing::Pair("io0", how),
+                                   testing::Pair("vcpu0", how), testing::Pair("vcpu1", how)));
 }
 
 TEST_F(VmmProcessTest, AGuestThatPowersOffEndsWell) {
