@@ -3,6 +3,11 @@
 #include <array>
 
 namespace berth::cli {
+namespace {
+
+constexpr std::string_view kGuests = "guests/";
+
+}  // namespace
 
 std::span<const Command* const> Commands() {
   static constexpr std::array kCommands = {
@@ -13,7 +18,11 @@ std::span<const Command* const> Commands() {
 }
 
 std::string GuestName(const std::string& argument) {
-  return argument.starts_with("guests/") ? argument : "guests/" + argument;
+  return argument.starts_with(kGuests) ? argument : std::string(kGuests) + argument;
+}
+
+std::string GuestId(const std::string& argument) {
+  return argument.starts_with(kGuests) ? argument.substr(kGuests.size()) : argument;
 }
 
 }  // namespace berth::cli

@@ -47,5 +47,7 @@ std::span<const Command* const> Commands();
 
 // "web" or "guests/web" as "guests/web".
 std::string GuestName(const std::string& argument);
+// Either as "web".
+std::string GuestId(const std::string& argument);
 
 }  // namespace berth::cli

@@ -41,7 +41,7 @@ Status Run(const Invocation& call) {
   request.set_resume_token(call.Text("resume"));
   int left = call.Has("count") ? call.options["count"].as<int>() : -1;
   grpc::ClientContext context;
-  const auto events = call.connection.events().WatchEvents(&context, request);
+  const auto events = call.connection.stub<EventService::Stub>().WatchEvents(&context, request);
   Event event;
   while (left != 0 && events->Read(&event)) {
     Print(call.out, call.format, event);

@@ -56,8 +56,7 @@ Status Run(const Invocation& call) {
   request.set_parent("host");
   request.set_filter(call.Text("filter"));
   do {
-    const auto page = TRY(call.connection.Call(call.connection.host(),
-                                               &berth::v1::HostService::Stub::ListHostDevices, request));
+    const auto page = TRY(call.connection.Call(&HostService::Stub::ListHostDevices, request));
     for (const HostDevice& device : page.devices()) {
       const bool parent = device.mdev_types_size() > 0 || device.pci().total_vfs() > 0;
       if (!call.Has("all") && device.state() == HostDevice::UNASSIGNABLE && !parent) continue;

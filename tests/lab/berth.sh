@@ -81,7 +81,10 @@ expect_equal() {
 }
 
 # guest_field GUEST FIELD: a field of the guest, as JSON has it.
-guest_field() { berth guest show "$1" -o json | python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ""))' "$2"; }
+guest_field() {
+  berth guest show "$1" -o json |
+    python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ""))' "$2"
+}
 
 # await_state SECONDS GUEST STATE
 await_state() {
