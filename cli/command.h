@@ -39,8 +39,8 @@ struct Command {
 };
 
 extern const Command kCompletion, kGuestConsole, kGuestCreate, kGuestDelete, kGuestEvents, kGuestList,
-    kGuestPowerButton, kGuestReset, kGuestShow, kGuestStart, kGuestStop, kHostDevices, kHostShow,
-    kOperationCancel, kOperationList, kOperationShow, kOperationWait;
+    kGuestPowerButton, kGuestReset, kGuestShow, kGuestStart, kGuestStop, kHostDevice, kHostDevices, kHostShow,
+    kHostWatch, kOperationCancel, kOperationList, kOperationShow, kOperationWait;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();

@@ -1,8 +1,11 @@
 #include <grpcpp/server_context.h>
 
 #include "berth/v1/host_service.grpc.pb.h"
+#include "server/api/call_limit.h"
+#include "server/api/device_watch.h"
 #include "server/api/filter.h"
 #include "server/api/grpc_status.h"
+#include "server/api/host_changes.h"
 #include "server/api/host_view.h"
 #include "server/api/paging.h"
 #include "server/api/services.h"
@@ -11,6 +14,9 @@ namespace berth::server {
 namespace {
 
 constexpr int kDefaultPageSize = 100;
+constexpr int kMaxWatchers = 64;
+// How often a watcher looks for changes, and whether its caller has gone.
+constexpr std::chrono::milliseconds kLookTime{250};
 
 tl::unexpected<Error> NotFound(const std::string& name) {
   return Fail(Error(Code::kNotFound, fmt::format("there is no {}", name))
@@ -32,7 +38,8 @@ Result<DeviceOwners> OwnersOf(Engine& engine) {
 
 class HostService final : public v1::HostService::Service {
  public:
-  HostService(Engine& engine, std::string version) : engine_(engine), version_(std::move(version)) {}
+  HostService(Engine& engine, std::string version)
+      : engine_(engine), version_(std::move(version)), changes_(&engine.loop, engine.host) {}
 
   grpc::Status GetHost(grpc::ServerContext*, const v1::GetHostRequest* request, v1::Host* response) override {
     return Respond(Get(*request), response);
@@ -46,9 +53,45 @@ class HostService final : public v1::HostService::Service {
     return Respond(GetDevice(*request), response);
   }
 
+  grpc::Status WatchHostDevices(grpc::ServerContext* context, const v1::WatchHostDevicesRequest* request,
+                                grpc::ServerWriter<v1::WatchHostDevicesResponse>* writer) override {
+    const Status watched = Watch(*request, context, *writer);
+    return watched ? grpc::Status::CANCELLED : ToGrpcStatus(watched.error());
+  }
+
  private:
   Result<std::vector<v1::HostDevice>> Devices() {
     return ToHostDevices(TRY(engine_.host.Snapshot()), TRY(OwnersOf(engine_)));
+  }
+  Result<std::vector<v1::HostDevice>> DevicesThatMatch(const Filter& filter) {
+    std::vector<v1::HostDevice> devices = TRY(Devices());
+    std::erase_if(devices, [&](const v1::HostDevice& device) {
+      return !filter.Matches([&](std::string_view field) { return DeviceField(device, field); });
+    });
+    return devices;
+  }
+
+  // What changes comes from the kernel, and from guests, whose changes of state are events.
+  Status Watch(const v1::WatchHostDevicesRequest& request, grpc::ServerContext* context,
+               grpc::ServerWriter<v1::WatchHostDevicesResponse>& writer) {
+    const auto place = TRY(watchers_.Take());
+    if (request.parent() != "host") return NotFound(request.parent());
+    const Filter filter = TRY(Filter::Parse(request.filter(), IsDeviceField));
+    DeviceWatch watch;
+    uint64_t seen = 0;
+    uint64_t next_event = TRY(engine_.events.Resume(""));
+    for (bool changed = true; !context->IsCancelled();) {
+      if (changed) {
+        seen = changes_.count();
+        for (const auto& told : watch.Update(TRY(DevicesThatMatch(filter)))) {
+          if (!writer.Write(told)) return Ok();
+        }
+      }
+      const auto events = engine_.events.Read(&next_event, kLookTime);
+      if (!events) next_event = TRY(engine_.events.Resume(""));
+      changed = !events || !events->empty() || changes_.count() != seen;
+    }
+    return Ok();
   }
 
   Result<v1::Host> Get(const v1::GetHostRequest& request) {
@@ -61,10 +104,7 @@ class HostService final : public v1::HostService::Service {
     if (request.parent() != "host") return NotFound(request.parent());
     const int size = TRY(PageSize(request.page_size(), kDefaultPageSize));
     const Filter filter = TRY(Filter::Parse(request.filter(), IsDeviceField));
-    std::vector<v1::HostDevice> devices = TRY(Devices());
-    std::erase_if(devices, [&](const v1::HostDevice& device) {
-      return !filter.Matches([&](std::string_view field) { return DeviceField(device, field); });
-    });
+    std::vector<v1::HostDevice> devices = TRY(DevicesThatMatch(filter));
     std::sort(devices.begin(), devices.end(), [](const auto& a, const auto& b) { return Key(a) < Key(b); });
     v1::ListHostDevicesResponse response;
     for (v1::HostDevice& device : TRY(PageOf(std::move(devices), Key, "devices " + request.filter(), size,
@@ -81,13 +121,25 @@ class HostService final : public v1::HostService::Service {
 
   Result<v1::HostDevice> GetDevice(const v1::GetHostDeviceRequest& request) {
     for (v1::HostDevice& device : TRY(Devices())) {
-      if (device.name() == request.name()) return std::move(device);
+      if (device.name() != request.name()) continue;
+      if (device.has_pci()) ShowVpd(device.mutable_pci());
+      return std::move(device);
     }
     return NotFound(request.name());
   }
 
+  void ShowVpd(v1::HostPciFunction* pci) {
+    const auto address = host::PciAddress::Parse(pci->address());
+    if (!address) return;
+    host::VitalProductData data = engine_.host.Vpd(*address);
+    pci->set_serial_number(data.fields["SN"]);
+    pci->set_part_number(data.fields["PN"]);
+  }
+
   Engine& engine_;
   const std::string version_;
+  HostChanges changes_;
+  CallLimit watchers_{kMaxWatchers};
 };
 
 }  // namespace

@@ -75,8 +75,49 @@ void AddTypes(const host::MdevParent& parent, v1::HostDevice* device) {
     shown->set_id(type.id);
     shown->set_name(type.name);
     shown->set_available_instances(type.available_instances);
+    shown->set_description(type.description);
+    shown->set_device_api(type.device_api);
   }
 }
+
+// One notion for both kinds of vGPU: a vendor's type is called as its mediated twin would be.
+std::string VgpuTypeName(int id) { return fmt::format("nvidia-{}", id); }
+
+void ShowVgpu(const host::VendorVgpu& vgpu, v1::HostDevice* device) {
+  for (const host::VgpuType& type : vgpu.creatable_types) {
+    v1::MediatedDeviceType* shown = device->add_mdev_types();
+    shown->set_id(VgpuTypeName(type.id));
+    shown->set_name(type.name);
+    shown->set_available_instances(1);  // The function becomes it.
+    shown->set_device_api("vfio-pci");
+  }
+  if (vgpu.current_type != 0) device->mutable_pci()->set_vgpu_type(VgpuTypeName(vgpu.current_type));
+}
+
+void ShowBars(const std::vector<host::PciBar>& bars, v1::HostPciFunction* pci) {
+  for (const host::PciBar& bar : bars) {
+    if (bar.index == host::kRomIndex) {
+      pci->set_rom_size_bytes(static_cast<int64_t>(bar.size_bytes));
+      continue;
+    }
+    v1::HostPciBar* shown = pci->add_bars();
+    shown->set_index(bar.index);
+    shown->set_size_bytes(static_cast<int64_t>(bar.size_bytes));
+    shown->set_io(bar.io);
+    shown->set_is_64bit(bar.is_64bit);
+    shown->set_prefetchable(bar.prefetchable);
+    shown->set_placed(bar.address != 0);
+  }
+}
+
+void ShowLink(const host::PciLink& link, v1::HostPciLink* shown) {
+  shown->set_speed_mtps(link.speed_mtps);
+  shown->set_width(link.width);
+  shown->set_max_speed_mtps(link.max_speed_mtps);
+  shown->set_max_width(link.max_width);
+}
+
+std::string Ids(uint16_t vendor, uint16_t device) { return fmt::format("{:04x}:{:04x}", vendor, device); }
 
 v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFunction& function,
                            const DeviceOwners& owners) {
@@ -88,7 +129,10 @@ v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFu
   if (function.iommu_group) device.set_iommu_group(*function.iommu_group);
   v1::HostPciFunction* pci = device.mutable_pci();
   pci->set_address(function.address.ToString());
-  pci->set_id(fmt::format("{:04x}:{:04x}", function.vendor_id, function.device_id));
+  pci->set_id(Ids(function.vendor_id, function.device_id));
+  if (function.subsystem_vendor_id != 0) {
+    pci->set_subsystem_id(Ids(function.subsystem_vendor_id, function.subsystem_device_id));
+  }
   pci->set_class_code(fmt::format("{:06x}", function.class_code));
   pci->set_class_name(function.class_name);
   if (function.physical_function) pci->set_physical_function(function.physical_function->ToString());
@@ -99,6 +143,13 @@ v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFu
   }
   for (const std::string& interface : function.interfaces) pci->add_interfaces(interface);
   for (const std::string& method : function.reset_methods) pci->add_reset_methods(method);
+  if (function.parent) pci->set_parent(function.parent->ToString());
+  ShowBars(function.bars, pci);
+  if (function.link) ShowLink(*function.link, pci->mutable_link());
+  pci->set_boot_display(function.boot_vga);
+  pci->set_power_state(function.power_state);
+  pci->set_vfio_driver(function.vfio_driver);
+  if (function.vgpu) ShowVgpu(*function.vgpu, &device);
   if (const auto* parent = snapshot.FindMdevParent(function.address.ToString())) AddTypes(*parent, &device);
   device.set_obstacle(ObstacleFor(snapshot, function));
   ShowOwner(owners, KeyOf(function), &device);

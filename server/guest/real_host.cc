@@ -9,6 +9,7 @@
 #include "base/socket.h"
 #include "host/control/affinity.h"
 #include "host/control/record.h"
+#include "host/uevent.h"
 #include "mdev/mdev.h"
 #include "net/host/tap.h"
 #include "server/guest/process.h"
@@ -68,6 +69,11 @@ class RealHost final : public HostEffects {
       : control_(std::move(control)), vf_port_(std::move(vf_port)) {}
 
   Result<host::HostSnapshot> Snapshot() override { return host::ReadHost(control_.roots); }
+
+  Result<UniqueFd> ListenForChanges() override { return host::ListenForUevents(); }
+  host::VitalProductData Vpd(const host::PciAddress& address) override {
+    return host::ReadVpd(control_.roots, address);
+  }
 
   Result<PlannedStep> Plan(const Step& step) override {
     std::string record =

@@ -112,6 +112,24 @@ Result<host::HostSnapshot> FakeHost::Snapshot() {
   return snapshot;
 }
 
+Result<UniqueFd> FakeHost::ListenForChanges() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return FailErrno(errno, "make a socket");
+  }
+  changes_ = UniqueFd(ends[0]);
+  return UniqueFd(ends[1]);
+}
+
+void FakeHost::TellChange(const std::string& event, const std::string& subsystem) {
+  std::string message = event + '\0' + "SUBSYSTEM=" + subsystem + '\0';
+  CHECK(::send(changes_.get(), message.data(), message.size(), 0) == static_cast<ssize_t>(message.size()));
+}
+
+host::VitalProductData FakeHost::Vpd(const host::PciAddress& address) {
+  return {.product = "", .fields = {{"SN", "serial of " + address.ToString()}}};
+}
+
 Result<PlannedStep> FakeHost::Plan(const Step& step) {
   const std::string kind = KindOf(step);
   if (const auto* process = std::get_if<ProcessStep>(&step)) {

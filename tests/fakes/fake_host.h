@@ -19,6 +19,8 @@ class FakeHost final : public HostEffects {
   explicit FakeHost(std::string directory);
 
   Result<host::HostSnapshot> Snapshot() override;
+  Result<UniqueFd> ListenForChanges() override;
+  host::VitalProductData Vpd(const host::PciAddress& address) override;
   Result<PlannedStep> Plan(const Step& step) override;
   Result<std::vector<UniqueFd>> Apply(const PlannedStep& step) override;
   Status Undo(const PlannedStep& step) override;
@@ -34,6 +36,8 @@ class FakeHost final : public HostEffects {
 
   // Changes the host that Snapshot tells of. Before it is used.
   host::HostSnapshot& facts() { return facts_; }
+  // As the kernel: "add@/devices/pci0000:00/0000:00:03.0" of the subsystem "pci".
+  void TellChange(const std::string& event, const std::string& subsystem);
   // Every Apply, or Undo, of this kind fails from now on.
   void FailApply(const std::string& kind);
   void FailUndo(const std::string& kind);
@@ -54,6 +58,7 @@ class FakeHost final : public HostEffects {
 
   const std::string directory_;
   host::HostSnapshot facts_;
+  UniqueFd changes_;  // Our end of what ListenForChanges gave.
   Mutex mutex_;
   std::set<std::string> fail_apply_ GUARDED_BY(mutex_), fail_undo_ GUARDED_BY(mutex_);
   std::map<std::string, std::string> places_ GUARDED_BY(mutex_);

@@ -40,6 +40,29 @@ TEST(HostView, SaysWhyADeviceCannotBeAssigned) {
   EXPECT_EQ(Device({}, "host/devices/pci-0000-04-00-0").state(), v1::HostDevice::UNASSIGNABLE);
 }
 
+TEST(HostView, ShowsWhatAVirtualFunctionCouldBecomeAsMediatedDevicesTypes) {
+  host::HostSnapshot host = host::SampleHost();
+  for (host::PciFunction& function : host.functions) {
+    if (function.vf_index == 0) function.vgpu = host::VendorVgpu{0, {{1148, "NVIDIA L40S-2Q"}}};
+    if (function.vf_index == 1) function.vgpu = host::VendorVgpu{1150, {}};
+  }
+  int seen = 0;
+  for (const v1::HostDevice& device : ToHostDevices(host, {})) {
+    if (device.name() == "host/devices/pci-0000-02-00-1") {
+      ASSERT_EQ(device.mdev_types_size(), 1);
+      EXPECT_EQ(device.mdev_types(0).id(), "nvidia-1148");
+      EXPECT_EQ(device.mdev_types(0).name(), "NVIDIA L40S-2Q");
+      EXPECT_EQ(device.pci().vgpu_type(), "");
+      ++seen;
+    }
+    if (device.name() == "host/devices/pci-0000-02-00-2") {
+      EXPECT_EQ(device.pci().vgpu_type(), "nvidia-1150");
+      ++seen;
+    }
+  }
+  EXPECT_EQ(seen, 2);
+}
+
 TEST(HostView, ShowsWhoHasADevice) {
   const auto state = [](v1::Guest::State guest, bool restored) {
     return Device({{"pci/0000:03:00.0", {.guest = "guests/a", .state = guest, .restored = restored}}},
