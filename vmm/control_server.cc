@@ -103,6 +103,8 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       return Ok();
     case v1::Request::kSetBalloon:
       return TRY(machine())->SetBalloon(request.set_balloon().size_bytes());
+    case v1::Request::kPlugDevice:
+    case v1::Request::kUnplugDevice:
     case v1::Request::KIND_NOT_SET:
       break;
   }
