@@ -38,9 +38,10 @@ struct Command {
   Status (*run)(const Invocation& call) = nullptr;
 };
 
-extern const Command kCompletion, kGuestConsole, kGuestCreate, kGuestDelete, kGuestEvents, kGuestList,
-    kGuestPowerButton, kGuestReset, kGuestShow, kGuestStart, kGuestStop, kHostDevice, kHostDevices, kHostShow,
-    kHostWatch, kOperationCancel, kOperationList, kOperationShow, kOperationWait;
+extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCreate, kGuestDelete, kGuestDetach,
+    kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestShow, kGuestStart, kGuestStop,
+    kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel, kOperationList,
+    kOperationShow, kOperationWait;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();

@@ -56,14 +56,28 @@ std::string DeviceName(std::string argument) {
   return (address ? "host/devices/pci-" : "host/devices/") + argument;
 }
 
-Status RunShow(const Invocation& call) {
-  berth::v1::GetHostDeviceRequest request;
-  request.set_name(DeviceName(call.arguments[0]));
-  const HostDevice device = TRY(call.connection.Call(&HostService::Stub::GetHostDevice, request));
+Status Show(const Invocation& call, const HostDevice& device) {
   if (call.format == OutputFormat::kTable) PrintDevice(call.out, device);
   if (call.format == OutputFormat::kName) call.out << device.name() << '\n';
   PrintMessage(call.out, call.format, device);
   return Ok();
+}
+
+Status RunShow(const Invocation& call) {
+  berth::v1::GetHostDeviceRequest request;
+  request.set_name(DeviceName(call.arguments[0]));
+  return Show(call, TRY(call.connection.Call(&HostService::Stub::GetHostDevice, request)));
+}
+
+void DescribeRecover(po::options_description& options) {
+  options.add_options()("skip-reset", "only end its quarantine: somebody has seen to it");
+}
+
+Status RunRecover(const Invocation& call) {
+  berth::v1::RecoverHostDeviceRequest request;
+  request.set_name(DeviceName(call.arguments[0]));
+  request.set_skip_reset(call.Has("skip-reset"));
+  return Show(call, TRY(call.connection.Call(&HostService::Stub::RecoverHostDevice, request)));
 }
 
 void DescribeWatch(po::options_description& options) {
@@ -74,8 +88,8 @@ void DescribeWatch(po::options_description& options) {
 void PrintChange(const Invocation& call, const berth::v1::WatchHostDevicesResponse& told) {
   const HostDevice& device = told.device();
   if (call.format == OutputFormat::kName) {
-    if (told.has_device()) call.out << device.name() << '
-'; return;
+    if (told.has_device()) call.out << device.name() << '\n';
+    return;
   }
   call.out << berth::v1::WatchHostDevicesResponse::Kind_Name(told.kind());
   if (told.has_device()) {
@@ -107,6 +121,12 @@ const Command kHostDevice = {.words = "host device",
                              .required = 1,
                              .summary = "Show a device, by its address or name",
                              .run = RunShow};
+const Command kHostRecover = {.words = "host recover",
+                              .arguments = {"DEVICE"},
+                              .required = 1,
+                              .summary = "Reset a quarantined device and end its quarantine",
+                              .describe = DescribeRecover,
+                              .run = RunRecover};
 const Command kHostWatch = {.words = "host watch",
                             .summary = "Follow what changes about the host's devices",
                             .describe = DescribeWatch,

@@ -107,6 +107,7 @@ class BerthDaemon final : public Daemon {
   const std::unique_ptr<EventLoop> loop_;
   const std::unique_ptr<Database> database_;
   GuestTable guest_table_{*database_};
+  QuarantineTable quarantine_{*database_};
   StepTable steps_{*database_};
   OperationTable operation_table_{*database_};
   EventLog events_;
@@ -117,6 +118,7 @@ class BerthDaemon final : public Daemon {
   Engine engine_{.loop = *loop_,
                  .host = *host_,
                  .table = guest_table_,
+                 .quarantine = quarantine_,
                  .book = book_,
                  .events = events_,
                  .executor = executor_,

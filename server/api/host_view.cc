@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <google/protobuf/util/time_util.h>
+
 #include "server/guest/device_key.h"
 #include "server/guest/state.h"
 #include "vfio/bind/group.h"
@@ -52,14 +54,22 @@ v1::HostDevice::State StateFor(const DeviceOwner& owner) {
   return owner.restored ? v1::HostDevice::CLAIMED : v1::HostDevice::QUARANTINED;
 }
 
-void ShowOwner(const DeviceOwners& owners, const std::string& key, v1::HostDevice* device) {
-  const auto owner = owners.find(key);
-  if (owner == owners.end()) {
+void ShowState(const DeviceLedger& ledger, const std::string& key, v1::HostDevice* device) {
+  const auto owner = ledger.owners.find(key);
+  if (owner != ledger.owners.end()) {
+    device->set_guest(owner->second.guest);
+    device->set_state(StateFor(owner->second));
+    *device->mutable_state_time() = owner->second.since;
+  } else {
     device->set_state(device->obstacle().empty() ? v1::HostDevice::AVAILABLE : v1::HostDevice::UNASSIGNABLE);
-    return;
   }
-  device->set_guest(owner->second.guest);
-  device->set_state(StateFor(owner->second));
+  for (const Quarantined& quarantined : ledger.quarantined) {
+    if (quarantined.device != key) continue;
+    device->set_state(v1::HostDevice::QUARANTINED);
+    device->set_obstacle(fmt::format("quarantined ({}): {}", quarantined.reason, quarantined.message));
+    *device->mutable_state_time() =
+        google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(quarantined.since_us);
+  }
 }
 
 std::string ObstacleFor(const host::HostSnapshot& snapshot, const host::PciFunction& function) {
@@ -120,7 +130,7 @@ void ShowLink(const host::PciLink& link, v1::HostPciLink* shown) {
 std::string Ids(uint16_t vendor, uint16_t device) { return fmt::format("{:04x}:{:04x}", vendor, device); }
 
 v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFunction& function,
-                           const DeviceOwners& owners) {
+                           const DeviceLedger& ledger) {
   v1::HostDevice device;
   device.set_name(PciDeviceName(function.address));
   device.set_description(host::Describe(function));
@@ -152,7 +162,7 @@ v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFu
   if (function.vgpu) ShowVgpu(*function.vgpu, &device);
   if (const auto* parent = snapshot.FindMdevParent(function.address.ToString())) AddTypes(*parent, &device);
   device.set_obstacle(ObstacleFor(snapshot, function));
-  ShowOwner(owners, KeyOf(function), &device);
+  ShowState(ledger, KeyOf(function), &device);
   return device;
 }
 
@@ -184,10 +194,10 @@ v1::Host ToHost(const host::HostSnapshot& snapshot, const Ledger& ledger, bool k
   return host;
 }
 
-std::vector<v1::HostDevice> ToHostDevices(const host::HostSnapshot& snapshot, const DeviceOwners& owners) {
+std::vector<v1::HostDevice> ToHostDevices(const host::HostSnapshot& snapshot, const DeviceLedger& ledger) {
   std::vector<v1::HostDevice> devices;
   for (const host::PciFunction& function : snapshot.functions) {
-    if (!function.is_bridge()) devices.push_back(ToPciDevice(snapshot, function, owners));
+    if (!function.is_bridge()) devices.push_back(ToPciDevice(snapshot, function, ledger));
   }
   for (const host::MdevParent& parent : snapshot.mdev_parents) {
     if (parent.address) continue;  // Shown with its PCI function.
@@ -209,9 +219,17 @@ std::vector<v1::HostDevice> ToHostDevices(const host::HostSnapshot& snapshot, co
     device.mutable_mdev()->set_uuid(instance.uuid);
     device.mutable_mdev()->set_parent(instance.parent);
     device.mutable_mdev()->set_type(instance.type);
-    ShowOwner(owners, MdevKey(instance.uuid), &device);
+    ShowState(ledger, MdevKey(instance.uuid), &device);
   }
   return devices;
+}
+
+std::string KeyOf(const v1::HostDevice& device) {
+  if (device.has_mdev()) return MdevKey(device.mdev().uuid());
+  const auto physical = host::PciAddress::Parse(device.pci().physical_function());
+  if (physical && device.pci().has_vf_index()) return VfKey(*physical, device.pci().vf_index());
+  const auto address = host::PciAddress::Parse(device.pci().address());
+  return address ? PciKey(*address) : "";
 }
 
 bool IsDeviceField(std::string_view field) {

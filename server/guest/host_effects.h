@@ -29,6 +29,9 @@ class HostEffects {
   virtual Result<host::HostSnapshot> Snapshot() = 0;
   // For host::ReceiveUevent: hears of changes from now on.
   virtual Result<UniqueFd> ListenForChanges() = 0;
+  // As vfio::CheckAnswers and vfio::ResetFunction.
+  virtual Status CheckAnswers(const host::PciAddress& address) = 0;
+  virtual Status ResetFunction(const host::PciAddress& address) = 0;
   // Asks the device itself, which takes its time.
   virtual host::VitalProductData Vpd(const host::PciAddress& address) = 0;
 

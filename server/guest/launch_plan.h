@@ -9,6 +9,7 @@
 #include "berth/v1/guest.pb.h"
 #include "berth/vmm/v1/control.pb.h"
 #include "server/guest/descriptor.h"
+#include "server/guest/device_plan.h"
 #include "server/guest/resolved_device.h"
 #include "server/guest/step.h"
 #include "server/placement/placement.h"
@@ -24,6 +25,7 @@ struct VmmLimits {
 
 struct LaunchPlan {
   std::vector<Step> steps;              // In order.
+  std::vector<DevicePlan> devices;      // Assigned ones; their steps come after.
   std::vector<Descriptor> descriptors;  // By index in the Build message.
   berth::vmm::v1::Build build;
   VmmLimits limits;

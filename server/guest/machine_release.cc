@@ -1,4 +1,5 @@
 #include "proto/error_details.h"
+#include "server/guest/device_release.h"
 #include "server/guest/machine.h"
 
 namespace berth::server {
@@ -29,6 +30,7 @@ Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
   // Before its process ends, so that nobody is told of that.
   vmm.reset();
   Status undone = engine.executor.Undo(guest.uid);
+  QuarantineTheLost(engine, guest);
   {
     MutexLock lock(guest.mutex);
     guest.reservation.reset();

@@ -52,12 +52,13 @@ Status CheckFiles(HostEffects& host, const LaunchPlan& plan, const v1::GuestSpec
 }  // namespace
 
 Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
-                                   const std::vector<Claim>& claims, const Ledger& ledger,
+                                   const std::vector<Claim>& claims,
+                                   const std::vector<Quarantined>& quarantined, const Ledger& ledger,
                                    const LaunchSettings& settings, PrepareFor purpose) {
   const v1::GuestSpec& spec = guest.guest.spec();
   const host::HostSnapshot snapshot = TRY(host.Snapshot());
   PreparedStart prepared;
-  prepared.devices = TRY(ResolveDevices(snapshot, spec, claims, guest.guest.uid()));
+  prepared.devices = TRY(ResolveDevices(snapshot, spec, claims, quarantined, guest.guest.uid()));
   const PlacementRequest request = ToPlacementRequest(spec, prepared.devices);
   prepared.placement = TRY(Place(snapshot, purpose == PrepareFor::kStart ? ledger : Ledger(), request));
   prepared.reservation = Reserve(guest.guest.name(), request, prepared.placement);

@@ -28,7 +28,8 @@ enum class PrepareFor {
 
 // The errors of ResolveDevices, Place and OpenFile; NOT_FOUND, BRIDGE_NOT_FOUND. Changes nothing.
 Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
-                                   const std::vector<Claim>& claims, const Ledger& ledger,
+                                   const std::vector<Claim>& claims,
+                                   const std::vector<Quarantined>& quarantined, const Ledger& ledger,
                                    const LaunchSettings& settings, PrepareFor purpose);
 
 // What of it the guest's owner is shown: the placement, the devices and the network interfaces.

@@ -15,6 +15,7 @@
 #include "server/guest/process.h"
 #include "vfio/bind/driver.h"
 #include "vfio/bind/open.h"
+#include "vfio/bind/revive.h"
 #include "vfio/bind/sriov.h"
 
 namespace berth::server {
@@ -71,6 +72,12 @@ class RealHost final : public HostEffects {
   Result<host::HostSnapshot> Snapshot() override { return host::ReadHost(control_.roots); }
 
   Result<UniqueFd> ListenForChanges() override { return host::ListenForUevents(); }
+  Status CheckAnswers(const host::PciAddress& address) override {
+    return vfio::CheckAnswers(control_.roots, address);
+  }
+  Status ResetFunction(const host::PciAddress& address) override {
+    return vfio::ResetFunction(control_, address);
+  }
   host::VitalProductData Vpd(const host::PciAddress& address) override {
     return host::ReadVpd(control_.roots, address);
   }

@@ -126,6 +126,27 @@ void FakeHost::TellChange(const std::string& event, const std::string& subsystem
   CHECK(::send(changes_.get(), message.data(), message.size(), 0) == static_cast<ssize_t>(message.size()));
 }
 
+Status FakeHost::CheckAnswers(const host::PciAddress& address) {
+  MutexLock lock(mutex_);
+  if (!lost_.contains(address.ToString())) return Ok();
+  return Fail(
+      Error(Code::kFailedPrecondition, address.ToString() + " does not answer").Reason("DEVICE_LOST"));
+}
+
+Status FakeHost::ResetFunction(const host::PciAddress& address) {
+  {
+    MutexLock lock(mutex_);
+    const auto lost = lost_.find(address.ToString());
+    if (lost != lost_.end() && !lost->second) lost_.erase(lost);
+  }
+  return CheckAnswers(address);
+}
+
+void FakeHost::Lose(const std::string& address, bool for_good) {
+  MutexLock lock(mutex_);
+  lost_[address] = for_good;
+}
+
 host::VitalProductData FakeHost::Vpd(const host::PciAddress& address) {
   return {.product = "", .fields = {{"SN", "serial of " + address.ToString()}}};
 }

@@ -20,6 +20,8 @@ class FakeHost final : public HostEffects {
 
   Result<host::HostSnapshot> Snapshot() override;
   Result<UniqueFd> ListenForChanges() override;
+  Status CheckAnswers(const host::PciAddress& address) override;
+  Status ResetFunction(const host::PciAddress& address) override;
   host::VitalProductData Vpd(const host::PciAddress& address) override;
   Result<PlannedStep> Plan(const Step& step) override;
   Result<std::vector<UniqueFd>> Apply(const PlannedStep& step) override;
@@ -36,6 +38,8 @@ class FakeHost final : public HostEffects {
 
   // Changes the host that Snapshot tells of. Before it is used.
   host::HostSnapshot& facts() { return facts_; }
+  // The function no longer answers; with `for_good` a reset does not help.
+  void Lose(const std::string& address, bool for_good = false);
   // As the kernel: "add@/devices/pci0000:00/0000:00:03.0" of the subsystem "pci".
   void TellChange(const std::string& event, const std::string& subsystem);
   // Every Apply, or Undo, of this kind fails from now on.
@@ -61,6 +65,7 @@ class FakeHost final : public HostEffects {
   UniqueFd changes_;  // Our end of what ListenForChanges gave.
   Mutex mutex_;
   std::set<std::string> fail_apply_ GUARDED_BY(mutex_), fail_undo_ GUARDED_BY(mutex_);
+  std::map<std::string, bool> lost_ GUARDED_BY(mutex_);  // Functions, and whether for good.
   std::map<std::string, std::string> places_ GUARDED_BY(mutex_);
   int changes_made_ GUARDED_BY(mutex_) = 0;
   int stop_at_ GUARDED_BY(mutex_) = -1;

@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
+#include <chrono>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -32,6 +35,13 @@ class KvmInterruptsTest : public testing::Test {
     chip.chip_id = KVM_IRQCHIP_IOAPIC;
     EXPECT_EQ(::ioctl(vm_->fd(), KVM_GET_IRQCHIP, &chip), 0);
     return (chip.chip.ioapic.irr >> pin & 1) != 0;
+  }
+
+  // Eventfds reach the pin by a work queue of the kernel's.
+  bool AwaitPin(uint32_t pin) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!PinIsHigh(pin) && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    return PinIsHigh(pin);
   }
 
   std::optional<kvm::System> system_;
@@ -68,7 +78,7 @@ TEST_F(KvmInterruptsTest, TheEventFdOfALineRaisesItWhileItIsEnabled) {
   EXPECT_FALSE(PinIsHigh(kPin));
   // What was signalled before counts.
   ASSERT_TRUE(line->Enable());
-  EXPECT_TRUE(PinIsHigh(kPin));
+  EXPECT_TRUE(AwaitPin(kPin));
   line->Disable();
   EXPECT_FALSE(PinIsHigh(kPin));
 }
