@@ -55,11 +55,15 @@ void AssignedDevices::GroupRemoved(int group_fd) {
 }
 
 void AssignedDevices::DeviceFailed(const std::string& name, const std::string& why) {
-  control_->Post([this, name, why] { reports_.failed(name, why); });
+  control_->Post([reports = std::weak_ptr(reports_), name, why] {
+    if (const auto there = reports.lock()) there->failed(name, why);
+  });
 }
 
 void AssignedDevices::DeviceRequested(const std::string& name) {
-  control_->Post([this, name] { reports_.requested(name); });
+  control_->Post([reports = std::weak_ptr(reports_), name] {
+    if (const auto there = reports.lock()) there->requested(name);
+  });
 }
 
 }  // namespace berth::vmm

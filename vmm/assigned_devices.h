@@ -20,7 +20,8 @@
 
 namespace berth::vmm {
 
-// What devices report, by their ids. Called on the control thread, maybe after the device has gone.
+// What devices report, by their ids. Called on the control thread, maybe after the device has gone, never
+// after AssignedDevices.
 struct DeviceReports {
   std::function<void(const std::string& id, const std::string& why)> failed;
   std::function<void(const std::string& id)> requested;
@@ -49,7 +50,7 @@ class AssignedDevices final : public vfio::GroupObserver, public vfio::FunctionO
       : kvm_device_(std::move(kvm_device)),
         memory_space_(memory_space),
         control_(control),
-        reports_(std::move(reports)) {}
+        reports_(std::make_shared<const DeviceReports>(std::move(reports))) {}
   Result<std::shared_ptr<vfio::Group>> GroupOf(const v1::VfioDevice& device, Descriptors* fds);
 
   Status GroupAdded(int group_fd) override;
@@ -60,7 +61,7 @@ class AssignedDevices final : public vfio::GroupObserver, public vfio::FunctionO
   const UniqueFd kvm_device_;
   hw::AddressSpace* const memory_space_;
   EventLoop* const control_;
-  const DeviceReports reports_;
+  const std::shared_ptr<const DeviceReports> reports_;
   std::unique_ptr<vfio::Type1Container> container_;
   std::unique_ptr<vfio::DmaListener> listener_;
   std::map<std::string, std::weak_ptr<vfio::Group>> by_name_;

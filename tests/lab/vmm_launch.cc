@@ -364,10 +364,9 @@ int main(int argc, char** argv) {
       ("vhost", po::bool_switch(&options.vhost), "NICs are served by the kernel (vhost-net)")           //
       ("trace", po::value(&options.traces), "trace events to enable; may be given again")               //
       ("nodes", po::value(&options.nodes), "number of guest NUMA nodes")                                //
-      (
-          "commands", po::value(&options.commands),
-          "a FIFO with lines: power-button, reset, pause, run, balloon MIB, plug NAME, unplug NAME, pull "
-          "NAME")                                                                           //
+      ("commands", po::value(&options.commands),
+       "a FIFO with lines: power-button, reset, pause, run, balloon MIB, plug NAME, unplug NAME, pull "
+       "NAME")                                                                              //
       ("huge-pages", po::bool_switch(&options.huge_pages), "memory in huge pages")          //
       ("balloon", po::bool_switch(&options.balloon), "a balloon with free page reporting")  //
       ("virtio-console", po::bool_switch(&options.virtio_console),
