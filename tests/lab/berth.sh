@@ -65,6 +65,19 @@ await_line() {
   done
 }
 
+# await_count SECONDS LOG PATTERN COUNT: until so many lines of it have the pattern.
+await_count() {
+  local end=$((SECONDS + $1))
+  until (($(grep -cE -- "$3" "$2") >= $4)); do
+    if ((SECONDS >= end)); then
+      echo "not $4 lines with '$3' in $2 within $1 s; it ends:"
+      tail -n 30 "$2"
+      return 1
+    fi
+    sleep 0.3
+  done
+}
+
 # image PATH SIZE FIRST-LINE: makes a raw image.
 image() {
   truncate -s "$2" "$1"
