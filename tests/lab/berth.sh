@@ -93,6 +93,18 @@ expect_equal() {
   echo "$1 is $3"
 }
 
+# expect_refusal REASON ARGUMENT...: `berth ARGUMENT...` fails for this reason. The message is then in $refusal.
+expect_refusal() {
+  local reason=$1
+  shift
+  if refusal=$(berth "$@" 2>&1 >/dev/null); then
+    echo "WRONG: 'berth $*' should be refused with $reason, and succeeded"
+    return 1
+  fi
+  echo "$refusal"
+  [[ $refusal == *"$reason)"* ]] || { echo "WRONG: the reason should be $reason"; return 1; }
+}
+
 # guest_field GUEST FIELD: a field of the guest, as JSON has it.
 guest_field() {
   berth guest show "$1" -o json |
