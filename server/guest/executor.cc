@@ -1,5 +1,7 @@
 #include "server/guest/executor.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace berth::server {
@@ -54,7 +56,10 @@ Status StepExecutor::UndoDevice(const std::string& guest_uid, const std::string&
   return UndoAll(steps);
 }
 
-Status StepExecutor::UndoAll(const std::vector<StoredStep>& steps) {
+Status StepExecutor::UndoAll(std::vector<StoredStep> steps) {
+  // The process goes first, also before devices that came to it while it ran: it has them open.
+  std::stable_partition(steps.begin(), steps.end(),
+                        [](const StoredStep& step) { return step.kind != "process"; });
   Status result = Ok();
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     Status undone = UndoOne(*step);

@@ -33,8 +33,8 @@ class StepExecutor {
                           const std::function<Status(const Step&)>& before,
                           const std::string& device_id = "");
 
-  // Undoes every recorded step of the guest, the last first. One that cannot be undone is kept on record and
-  // does not keep the others; the first such error comes back.
+  // Undoes every recorded step of the guest, the last first, but the process before all others. One that
+  // cannot be undone is kept on record and does not keep the others; the first such error comes back.
   Status Undo(const std::string& guest_uid);
   // The same for the steps of one of its devices.
   Status UndoDevice(const std::string& guest_uid, const std::string& device_id);
@@ -44,7 +44,7 @@ class StepExecutor {
 
  private:
   Result<std::vector<UniqueFd>> Do(StoredStep& stored, const Step& step);
-  Status UndoAll(const std::vector<StoredStep>& steps);
+  Status UndoAll(std::vector<StoredStep> steps);
   Status UndoOne(const StoredStep& step);
 
   HostEffects& host_;

@@ -207,6 +207,7 @@ Result<std::string> FakeHost::Change(const PlannedStep& step, bool undo) {
                     .Reason("HOST_REFUSES"));
   }
   ++changes_made_;
+  log_.push_back((undo ? "undo " : "apply ") + change.key);
   if (is_process && undo) {
     const ProcessChange process = TRY(host::Decode<ProcessChange>(step.record));
     TRY(EndProcess("/proc", process, 10'000));
@@ -270,6 +271,11 @@ Status FakeHost::Place(const std::string&, const std::string& child, int id, con
   if (!child.empty()) places_[child] = cpus.ToString();
   (void)id;
   return Ok();
+}
+
+std::vector<std::string> FakeHost::log() {
+  MutexLock lock(mutex_);
+  return log_;
 }
 
 void FakeHost::FailApply(const std::string& kind) {

@@ -33,6 +33,8 @@ class FakeHost final : public HostEffects {
 
   // What differs from the host as it was at first: "driver 0000:03:00.0" → "vfio-pci".
   std::map<std::string, std::string> Changes();
+  // "apply driver 0000:03:00.0", "undo process", in order.
+  std::vector<std::string> log();
   // "vcpu0" → "4" for every thread placed.
   std::map<std::string, std::string> Places();
 
@@ -67,6 +69,7 @@ class FakeHost final : public HostEffects {
   std::set<std::string> fail_apply_ GUARDED_BY(mutex_), fail_undo_ GUARDED_BY(mutex_);
   std::map<std::string, bool> lost_ GUARDED_BY(mutex_);  // Functions, and whether for good.
   std::map<std::string, std::string> places_ GUARDED_BY(mutex_);
+  std::vector<std::string> log_ GUARDED_BY(mutex_);
   int changes_made_ GUARDED_BY(mutex_) = 0;
   int stop_at_ GUARDED_BY(mutex_) = -1;
   bool stop_after_ GUARDED_BY(mutex_) = false;
