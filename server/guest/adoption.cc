@@ -4,6 +4,7 @@
 #include "base/socket.h"
 #include "host/control/record.h"
 #include "server/guest/machine.h"
+#include "server/guest/reservation_view.h"
 #include "server/guest/state.h"
 
 namespace berth::server {
@@ -22,20 +23,6 @@ Result<ProcessChange> RecordedProcess(StepTable& steps, const std::string& uid) 
   return Fail(Error(Code::kNotFound, "no process of it is on record").Reason("PROCESS_NOT_FOUND"));
 }
 
-// Placement as it was promised: from the guest as it was stored when it ran.
-Reservation ReservationOf(const v1::Guest& guest) {
-  Placement placement;
-  for (const auto& memory : guest.placement().memory()) {
-    placement.memory_nodes.emplace_back(memory.host_nodes().begin(), memory.host_nodes().end());
-  }
-  for (const auto& vcpu : guest.placement().vcpus()) {
-    host::CpuSet cpus;
-    for (int cpu : vcpu.host_cpus()) cpus.Insert(cpu);
-    placement.vcpus.push_back(cpus);
-  }
-  return Reserve(guest.name(), ToPlacementRequest(guest.spec(), {}), placement);
-}
-
 Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
   const v1::Guest stored = guest->Get();
   const ProcessChange process = TRY(RecordedProcess(steps, guest->uid));
@@ -48,7 +35,7 @@ Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
       {.process = process, .pidfd = std::move(pidfd), .socket = std::move(socket), .log = std::move(log)}));
   {
     MutexLock lock(guest->mutex);
-    guest->reservation = ReservationOf(stored);
+    guest->reservation = ToReservation(stored);
   }
   control::Request describe, subscribe;
   describe.mutable_describe();

@@ -67,7 +67,7 @@ class Planner {
     node->set_memory_fd(Add(MemoryDescriptor{.name = fmt::format("{}-memory{}", machine_->name(), index),
                                              .size_bytes = size_bytes,
                                              .page_size_bytes = page_size == 0 ? 4096 : page_size}));
-    for (int host_node : placement_.memory_nodes[index]) node->add_host_nodes(host_node);
+    for (const auto& memory : placement_.nodes[index].memory) node->add_host_nodes(memory.host_node);
     for (int distance : distances) node->add_distances(distance);
   }
 
@@ -168,9 +168,11 @@ class Planner {
 
   // The guest node whose memory is on the device's host node, if there is one.
   void SetNearestNode(int host_node, control::DeviceConfig* device) {
-    for (size_t i = 0; i < placement_.memory_nodes.size(); ++i) {
-      const auto& nodes = placement_.memory_nodes[i];
-      if (std::find(nodes.begin(), nodes.end(), host_node) == nodes.end()) continue;
+    for (size_t i = 0; i < placement_.nodes.size(); ++i) {
+      const auto& memory = placement_.nodes[i].memory;
+      if (std::none_of(memory.begin(), memory.end(),
+                       [&](const auto& one) { return one.host_node == host_node; }))
+        continue;
       device->set_has_node(true);
       device->set_node(static_cast<uint32_t>(i));
       return;
@@ -275,9 +277,10 @@ PlacementRequest ToPlacementRequest(const v1::GuestSpec& spec, const std::vector
   const v1::PlacementSpec& placement = spec.placement();
   request.host_nodes.assign(placement.host_nodes().begin(), placement.host_nodes().end());
   request.host_cpus.assign(placement.host_cpus().begin(), placement.host_cpus().end());
-  request.dedicated_cpus = placement.dedicated_cpus() || !request.host_cpus.empty();
+  if (placement.dedicated_cpus() || !request.host_cpus.empty()) request.cpu_policy = CpuPolicy::kDedicated;
   for (const ResolvedDevice& device : devices) {
-    if (device.host_node) request.device_nodes.push_back(*device.host_node);
+    request.devices.push_back({.any_of = {static_cast<int>(request.candidates.size())}});
+    request.candidates.push_back({.key = device.key, .host_node = device.host_node});
   }
   return request;
 }
