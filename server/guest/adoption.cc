@@ -7,6 +7,7 @@
 #include "host/control/record.h"
 #include "server/guest/device_release.h"
 #include "server/guest/machine.h"
+#include "server/guest/reservation_view.h"
 #include "server/guest/state.h"
 
 namespace berth::server {
@@ -23,20 +24,6 @@ Result<ProcessChange> RecordedProcess(StepTable& steps, const std::string& uid) 
     if (step.kind == "process") return host::Decode<ProcessChange>(step.record);
   }
   return Fail(Error(Code::kNotFound, "no process of it is on record").Reason("PROCESS_NOT_FOUND"));
-}
-
-// Placement as it was promised: from the guest as it was stored when it ran.
-Reservation ReservationOf(const v1::Guest& guest) {
-  Placement placement;
-  for (const auto& memory : guest.placement().memory()) {
-    placement.memory_nodes.emplace_back(memory.host_nodes().begin(), memory.host_nodes().end());
-  }
-  for (const auto& vcpu : guest.placement().vcpus()) {
-    host::CpuSet cpus;
-    for (int cpu : vcpu.host_cpus()) cpus.Insert(cpu);
-    placement.vcpus.push_back(cpus);
-  }
-  return Reserve(guest.name(), ToPlacementRequest(guest.spec(), {}), placement);
 }
 
 // Devices that left the machine while the daemon was away, or had not got there yet.
@@ -68,7 +55,7 @@ Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
       {.process = process, .pidfd = std::move(pidfd), .socket = std::move(socket), .log = std::move(log)}));
   {
     MutexLock lock(guest->mutex);
-    guest->reservation = ReservationOf(stored);
+    guest->reservation = ToReservation(stored);
   }
   control::Request describe, subscribe;
   describe.mutable_describe();

@@ -70,7 +70,7 @@ class Planner {
     node->set_memory_fd(Add(MemoryDescriptor{.name = fmt::format("{}-memory{}", machine_->name(), index),
                                              .size_bytes = size_bytes,
                                              .page_size_bytes = page_size == 0 ? 4096 : page_size}));
-    for (int host_node : placement_.memory_nodes[index]) node->add_host_nodes(host_node);
+    for (const auto& memory : placement_.nodes[index].memory) node->add_host_nodes(memory.host_node);
     for (int distance : distances) node->add_distances(distance);
   }
 
@@ -129,10 +129,20 @@ class Planner {
     net->set_mtu(nic.mtu());
   }
 
+  // The host nodes of each guest node.
+  std::vector<std::vector<int>> MemoryNodes() const {
+    std::vector<std::vector<int>> nodes;
+    for (const Placement::Node& node : placement_.nodes) {
+      std::vector<int>& hosts = nodes.emplace_back();
+      for (const Placement::Memory& memory : node.memory) hosts.push_back(memory.host_node);
+    }
+    return nodes;
+  }
+
   // The device's name within its group, and whose descriptor the group's is, are known once the group is
   // open.
   void AddAssignedDevice(const ResolvedDevice& resolved, int index) {
-    DevicePlan plan = PlanDevice(resolved, spec_.assigned_devices(index), placement_.memory_nodes);
+    DevicePlan plan = PlanDevice(resolved, spec_.assigned_devices(index), MemoryNodes());
     control::DeviceConfig* device = machine_->add_devices();
     *device = plan.config;
     device->mutable_vfio()->set_group_fd(Add(plan.name));
@@ -257,9 +267,10 @@ PlacementRequest ToPlacementRequest(const v1::GuestSpec& spec, const std::vector
   const v1::PlacementSpec& placement = spec.placement();
   request.host_nodes.assign(placement.host_nodes().begin(), placement.host_nodes().end());
   request.host_cpus.assign(placement.host_cpus().begin(), placement.host_cpus().end());
-  request.dedicated_cpus = placement.dedicated_cpus() || !request.host_cpus.empty();
+  if (placement.dedicated_cpus() || !request.host_cpus.empty()) request.cpu_policy = CpuPolicy::kDedicated;
   for (const ResolvedDevice& device : devices) {
-    if (device.host_node) request.device_nodes.push_back(*device.host_node);
+    request.devices.push_back({.any_of = {static_cast<int>(request.candidates.size())}});
+    request.candidates.push_back({.key = device.key, .host_node = device.host_node});
   }
   return request;
 }

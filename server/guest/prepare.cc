@@ -5,6 +5,7 @@
 #include "net/host/mac_address.h"
 #include "net/host/tap.h"
 #include "server/guest/device_spec_check.h"
+#include "server/guest/reservation_view.h"
 
 namespace berth::server {
 namespace {
@@ -59,9 +60,9 @@ Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
   const host::HostSnapshot snapshot = TRY(host.Snapshot());
   PreparedStart prepared;
   prepared.devices = TRY(ResolveDevices(snapshot, spec, claims, quarantined, guest.guest.uid()));
-  const PlacementRequest request = ToPlacementRequest(spec, prepared.devices);
+  PlacementRequest request = ToPlacementRequest(spec, prepared.devices);
+  request.guest = guest.guest.name();
   prepared.placement = TRY(Place(snapshot, purpose == PrepareFor::kStart ? ledger : Ledger(), request));
-  prepared.reservation = Reserve(guest.guest.name(), request, prepared.placement);
   TRY(CheckBridges(snapshot, spec));
   prepared.plan = MakeLaunchPlan(guest, prepared.devices, prepared.placement, settings);
   TRY(CheckFiles(host, prepared.plan, spec, purpose));
@@ -70,14 +71,15 @@ Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
 
 void ShowPrepared(const PreparedStart& prepared, v1::Guest* guest) {
   guest->clear_placement();
-  for (const auto& nodes : prepared.placement.memory_nodes) {
+  for (const Placement::Node& node : prepared.placement.nodes) {
     v1::MemoryPlacement* memory = guest->mutable_placement()->add_memory();
-    for (int node : nodes) memory->add_host_nodes(node);
+    for (const Placement::Memory& part : node.memory) memory->add_host_nodes(part.host_node);
   }
   for (const host::CpuSet& cpus : prepared.placement.vcpus) {
     v1::VcpuPlacement* vcpu = guest->mutable_placement()->add_vcpus();
     for (int cpu : cpus) vcpu->add_host_cpus(cpu);
   }
+  *guest->mutable_placement()->mutable_reserved() = ToHostReservation(prepared.placement.reservation);
   guest->clear_claimed_devices();
   for (const ResolvedDevice& device : prepared.devices)
     *guest->add_claimed_devices() = ToClaimedDevice(device);

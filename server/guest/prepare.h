@@ -15,7 +15,6 @@ namespace berth::server {
 struct PreparedStart {
   std::vector<ResolvedDevice> devices;
   Placement placement;
-  Reservation reservation;
   LaunchPlan plan;
 };
 

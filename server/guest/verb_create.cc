@@ -78,7 +78,7 @@ Result<Operation> GuestVerbs::CreateAndStart(const OperationRequest& request, co
   {
     MutexLock lock(guest->mutex);
     guest->operation = request.verb;
-    guest->reservation = prepared->reservation;
+    guest->reservation = prepared->placement.reservation;
     // Only now it has its slot.
     prepared->plan = MakeLaunchPlan(guest->stored, prepared->devices, prepared->placement, engine_.settings);
   }
