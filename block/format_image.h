@@ -64,9 +64,10 @@ class FormatImage : public Image {
   virtual nlohmann::ordered_json SpecificInfo() const;
   // UNIMPLEMENTED for formats without a check. The image is used by nobody else meanwhile.
   virtual Result<CheckReport> Check(const Repair& repair);
-  // Compressed writing, in two steps so that the first can run on many threads at once. Pack compresses a whole
-  // cluster into `out`, which is as large: the bytes used, or 0 if it does not become smaller (or the format does not
-  // compress). WritePacked stores the result for the cluster at `offset`, which has no content yet (else EIO).
+  // Compressed writing, in two steps so that the first can run on many threads at once. Pack compresses a
+  // whole cluster into `out`, which is as large: the bytes used, or 0 if it does not become smaller (or the
+  // format does not compress). WritePacked stores the result for the cluster at `offset`, which has no
+  // content yet (else EIO).
   virtual size_t Pack(std::span<const uint8_t> cluster, std::span<uint8_t> out) const;
   virtual int WritePacked(uint64_t offset, std::span<const uint8_t> packed);
   // Drops every allocation, so that all reads come from the backing image: what a commit ends with.

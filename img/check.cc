@@ -17,14 +17,16 @@ void PrintHuman(const block::CheckReport& report) {
     fmt::print("No errors were found on the image.\n");
   }
   if (report.corruptions != 0) {
-    fmt::print("\n{} errors were found on the image.\n"
-               "Data may be corrupted, or further writes to the image may corrupt it.\n",
-               report.corruptions);
+    fmt::print(
+        "\n{} errors were found on the image.\n"
+        "Data may be corrupted, or further writes to the image may corrupt it.\n",
+        report.corruptions);
   }
   if (report.leaks != 0) {
-    fmt::print("\n{} leaked clusters were found on the image.\n"
-               "This means waste of disk space, but no harm to data.\n",
-               report.leaks);
+    fmt::print(
+        "\n{} leaked clusters were found on the image.\n"
+        "This means waste of disk space, but no harm to data.\n",
+        report.leaks);
   }
   if (report.errors != 0) fmt::print("\n{} internal errors have occurred during the check.\n", report.errors);
   if (report.total_clusters != 0 && report.allocated_clusters != 0) {
@@ -122,9 +124,11 @@ int Check(int argc, char** argv) {
     const block::CheckReport fixed = *report;
     PrintMessages(fixed);
     if (output == Output::kHuman && !quiet) {
-      fmt::print("The following inconsistencies were found and repaired:\n\n    {} leaked clusters\n    {} corruptions\n\n"
-                 "Double checking the fixed image now...\n",
-                 fixed.leaks_fixed, fixed.corruptions_fixed);
+      fmt::print(
+          "The following inconsistencies were found and repaired:\n\n    {} leaked clusters\n    {} "
+          "corruptions\n\n"
+          "Double checking the fixed image now...\n",
+          fixed.leaks_fixed, fixed.corruptions_fixed);
     }
     report = format->Check({});
     if (report) {

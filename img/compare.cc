@@ -9,12 +9,16 @@ namespace berth::img {
 namespace {
 
 constexpr uint64_t kStepBytes = 2 << 20;
+constexpr uint64_t kSector = 512;  // What differences are told apart by.
 constexpr int kDifferent = 1, kCannotOpen = 2, kCannotMap = 3, kCannotRead = 4;
 
 class Comparison {
  public:
   Comparison(std::unique_ptr<block::Image> first, std::unique_ptr<block::Image> second, bool quiet)
-      : first_(std::move(first)), second_(std::move(second)), quiet_(quiet), buffers_{kStepBytes, kStepBytes} {}
+      : first_(std::move(first)),
+        second_(std::move(second)),
+        quiet_(quiet),
+        buffers_{kStepBytes, kStepBytes} {}
 
   int Run(bool strict, Progress* progress);
 
@@ -39,7 +43,8 @@ class Comparison {
     const std::span<uint8_t> bytes(buffers_.first.data(), length);
     if (const int status = ReadFrom(image, offset, bytes); status != 0) return status;
     const uint64_t zeroes = LeadingZeroes(bytes);
-    return zeroes == length ? 0 : Differ("Content mismatch at offset {}!\n", offset + zeroes);
+    return zeroes == length ? 0
+                            : Differ("Content mismatch at offset {}!\n", offset + zeroes / kSector * kSector);
   }
   int Same(uint64_t offset, uint64_t length);
   int Step(uint64_t offset, bool strict, uint64_t* length);
@@ -51,7 +56,6 @@ class Comparison {
 };
 
 int Comparison::Same(uint64_t offset, uint64_t length) {
-  constexpr uint64_t kSector = 512;
   const std::span<uint8_t> first(buffers_.first.data(), length), second(buffers_.second.data(), length);
   if (const int status = ReadFrom(first_.get(), offset, first); status != 0) return status;
   if (const int status = ReadFrom(second_.get(), offset, second); status != 0) return status;
@@ -75,7 +79,8 @@ int Comparison::Step(uint64_t offset, bool strict, uint64_t* length) {
   if (const int status = map(first_.get(), &first); status != 0) return status;
   if (const int status = map(second_.get(), &second); status != 0) return status;
   *length = std::min(first.length, second.length);
-  if (strict && (first.allocated != second.allocated || first.zero != second.zero || first.data != second.data)) {
+  if (strict &&
+      (first.allocated != second.allocated || first.zero != second.zero || first.data != second.data)) {
     return Differ("Strict mode: Offset {} block status mismatch!\n", offset);
   }
   if (first.zero && second.zero) return 0;
@@ -161,7 +166,9 @@ int Compare(int argc, char** argv) {
   if (first_image == nullptr) return kCannotOpen;
   auto second_image = OpenSource(second, flags);
   if (second_image == nullptr) return kCannotOpen;
-  return Comparison(std::move(first_image), std::move(second_image), quiet).Run(strict, &shown);
+  const int status = Comparison(std::move(first_image), std::move(second_image), quiet).Run(strict, &shown);
+  shown.End();
+  return status;
 }
 
 }  // namespace berth::img

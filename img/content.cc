@@ -11,7 +11,8 @@ bool AllZero(std::span<const uint8_t> bytes) {
   for (size_t i = 0; i < std::min(kFirst, bytes.size()); ++i) {
     if (bytes[i] != 0) return false;
   }
-  return bytes.size() <= kFirst || std::memcmp(bytes.data(), bytes.data() + kFirst, bytes.size() - kFirst) == 0;
+  return bytes.size() <= kFirst ||
+         std::memcmp(bytes.data(), bytes.data() + kFirst, bytes.size() - kFirst) == 0;
 }
 
 uint64_t LeadingZeroes(std::span<const uint8_t> bytes) {

@@ -30,9 +30,11 @@ bool ParseSparse(const char* text, Request* request) {
   const auto size = ParseSizeArgument(text, "buffer size for sparse output");
   if (!size) return false;
   if (*size % 512 != 0 || *size > kMaxSparseBytes) {
-    Complain("Invalid buffer size for sparse output specified. Valid sizes are multiples of 512 up to {}. Select 0 to "
-             "disable sparse detection (fully allocates output).",
-             kMaxSparseBytes);
+    Complain(
+        "Invalid buffer size for sparse output specified. Valid sizes are multiples of 512 up to {}. Select "
+        "0 to "
+        "disable sparse detection (fully allocates output).",
+        kMaxSparseBytes);
     return false;
   }
   request->copy.sparse_bytes = *size;
@@ -44,7 +46,8 @@ bool ParseThreads(std::string_view text, Request* request) {
   int threads = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
   if (error != std::errc() || end != text.data() + text.size() || threads < 1 || threads > kMaxCopyThreads) {
-    Complain("Invalid number of coroutines. Allowed number of coroutines is between 1 and {}", kMaxCopyThreads);
+    Complain("Invalid number of coroutines. Allowed number of coroutines is between 1 and {}",
+             kMaxCopyThreads);
     return false;
   }
   request->copy.threads = threads;
@@ -146,7 +149,8 @@ bool ParseArguments(int argc, char** argv, Request* request) {
     request->output = rest.back();
   }
   if (!threads_given && request->copy.compress) {
-    request->copy.threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxCopyThreads);
+    request->copy.threads =
+        std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxCopyThreads);
   }
   return true;
 }
@@ -155,7 +159,8 @@ const char* Contradiction(const Request& request) {
   if (request.bitmaps) return "copying bitmaps (--bitmaps) is not supported yet";
   if (request.copy.target_is_zero && !request.skip_create) return "--target-is-zero requires use of -n flag";
   if (request.target_options && !request.skip_create) return "--target-image-opts requires use of -n flag";
-  if (request.skip_create && !request.create.options.empty()) return "-o has no effect when skipping image creation";
+  if (request.skip_create && !request.create.options.empty())
+    return "-o has no effect when skipping image creation";
   if (request.offload && request.explicit_sparse) return "Cannot enable copy offloading when -S is used";
   if (request.offload && request.copy.compress) return "Cannot enable copy offloading when -c is used";
   if (request.offload && request.copy.salvage) return "Cannot use copy offloading in salvaging mode";
@@ -171,6 +176,12 @@ bool IsZero(block::Image* image) {
     at += status->length;
   }
   return true;
+}
+
+bool ParseTargetCache(Request* request) {
+  if (ParseCache(request->target_cache, &request->target_flags)) return true;
+  Complain("Invalid cache option: {}", request->target_cache);
+  return false;
 }
 
 std::unique_ptr<block::Image> MakeTarget(Request* request, uint64_t size) {
@@ -204,6 +215,7 @@ std::unique_ptr<block::Image> MakeTarget(Request* request, uint64_t size) {
   const std::string preallocation = options->String("preallocation");
   request->copy.target_has_backing = !backing.empty();
   request->copy.target_is_zero = backing.empty() && (preallocation.empty() || preallocation == "off");
+  if (!ParseTargetCache(request)) return nullptr;
   return OpenSource({.name = request->output, .format = create.format}, request->target_flags);
 }
 
@@ -211,6 +223,7 @@ std::unique_ptr<block::Image> OpenTarget(Request* request, uint64_t size) {
   const Source target{.name = request->output,
                       .format = request->target_options ? "" : request->create.format,
                       .is_options = request->target_options};
+  if (!ParseTargetCache(request)) return nullptr;
   auto image = OpenSource(target, request->target_flags);
   if (image == nullptr) return nullptr;
   if (image->size_bytes() < size) {
@@ -249,10 +262,6 @@ int Convert(int argc, char** argv) {
     if (images.back() == nullptr) return 1;
     sources.push_back(images.back().get());
     size += sources.back()->size_bytes();
-  }
-  if (!ParseCache(request.target_cache, &request.target_flags)) {
-    Complain("Invalid cache option: {}", request.target_cache);
-    return 1;
   }
   const block::Format* format = block::FindFormat(request.create.format);
   if (format == nullptr || (!request.skip_create && format->create == nullptr)) {

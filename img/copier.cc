@@ -95,7 +95,8 @@ bool Copier::Classify(uint64_t offset, Segment* segment, bool* skip) {
       if (whole != 0) segment->length = whole;
       return true;
     }
-    *segment = {.offset = offset, .length = std::min(AlignUp(segment->length, cluster_bytes_), size_ - offset)};
+    *segment = {.offset = offset,
+                .length = std::min(AlignUp(segment->length, cluster_bytes_), size_ - offset)};
     *skip = false;
     segment->length = std::min(segment->length, std::max(kPackBytes, cluster_bytes_));
   } else if (segment->kind == Segment::Kind::kData) {
@@ -198,8 +199,9 @@ bool Copier::WriteData(const Segment& segment, std::span<const uint8_t> data) {
     if (options_.sparse_bytes != 0) {
       // Units of the disk, not of the segment, so that where segments are cut does not show.
       const uint64_t unit = options_.sparse_bytes, into = (segment.offset + at) % unit;
-      length = RunLength(data.subspan(at, std::min<uint64_t>(into == 0 ? data.size() : unit - into, data.size() - at)),
-                         unit, &zero);
+      length = RunLength(
+          data.subspan(at, std::min<uint64_t>(into == 0 ? data.size() : unit - into, data.size() - at)), unit,
+          &zero);
     }
     const uint64_t offset = segment.offset + at;
     if (!zero) {

@@ -19,10 +19,11 @@ struct CopyOptions {
   int threads = 8;
   bool in_order = true;  // Of writing: the target's layout does not depend on chance.
   bool compress = false;
-  bool salvage = false;             // What cannot be read is taken as zeroes.
-  uint64_t sparse_bytes = 4096;     // Runs of zeroes from here on are not written; 0: everything is.
-  bool target_is_zero = false;      // What is not written reads as zeroes.
-  bool target_has_backing = false;  // What the source does not have itself is left to the target's backing image.
+  bool salvage = false;          // What cannot be read is taken as zeroes.
+  uint64_t sparse_bytes = 4096;  // Runs of zeroes from here on are not written; 0: everything is.
+  bool target_is_zero = false;   // What is not written reads as zeroes.
+  bool target_has_backing =
+      false;  // What the source does not have itself is left to the target's backing image.
 };
 
 inline constexpr int kMaxCopyThreads = 16;
@@ -30,7 +31,8 @@ inline constexpr int kMaxCopyThreads = 16;
 class Copier {
  public:
   // The images outlive the copier.
-  Copier(std::vector<block::Image*> sources, block::Image* target, const CopyOptions& options, Progress* progress);
+  Copier(std::vector<block::Image*> sources, block::Image* target, const CopyOptions& options,
+         Progress* progress);
   // False after an error, which has been complained of.
   bool Run();
 

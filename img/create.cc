@@ -1,8 +1,9 @@
+#include "img/create.h"
+
 #include <cstdio>
 
 #include "block/format_image.h"
 #include "block/open.h"
-#include "img/create.h"
 #include "img/tool.h"
 
 namespace berth::img {
@@ -38,7 +39,8 @@ Result<CreateOptions> ParseCreateOptions(const CreateRequest& request, const blo
   }
   const block::Protocol* protocol = block::ProtocolOf(request.filename);
   if (protocol == nullptr) {
-    return Fail(Code::kNotFound, "Unknown protocol '{}'", request.filename.substr(0, request.filename.find(':')));
+    return Fail(Code::kNotFound, "Unknown protocol '{}'",
+                request.filename.substr(0, request.filename.find(':')));
   }
   CreateOptions options(MergedOptions(**format, protocol));
   for (const std::string& text : request.options) TRY(options.SetAll(text));
@@ -67,7 +69,8 @@ int CompleteOptions(const CreateRequest& request, CreateOptions* options) {
   }
   if (!backing.empty() && !request.unchecked_backing) {
     if (!options->Has("backing_fmt")) {
-      const auto found = block::OpenImage(block::ResolveName(request.filename, backing), "", {.no_backing = true});
+      const auto found =
+          block::OpenImage(block::ResolveName(request.filename, backing), "", {.no_backing = true});
       if (found) {
         Complain("{}: Backing file specified without backing format", request.filename);
         fmt::print(stderr, "Detected format of {}.", (*found)->driver());

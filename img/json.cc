@@ -28,7 +28,8 @@ nlohmann::ordered_json InQemuOrder(const nlohmann::ordered_json& value) {
   }
   if (!value.is_object()) return value;
   std::vector<std::string> keys;
-  for (const auto& item : value.items()) keys.insert(keys.begin(), item.key());  // Later ones go first in a bucket.
+  for (const auto& item : value.items())
+    keys.insert(keys.begin(), item.key());  // Later ones go first in a bucket.
   std::stable_sort(keys.begin(), keys.end(),
                    [](const std::string& a, const std::string& b) { return Bucket(a) < Bucket(b); });
   auto sorted = nlohmann::ordered_json::object();

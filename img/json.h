@@ -1,4 +1,5 @@
-// JSON as other tools print it: four blanks a level, and keys in the order in which QEMU's dictionaries have them.
+// JSON as other tools print it: four blanks a level, and keys in the order in which QEMU's dictionaries have
+// them.
 #pragma once
 
 #include <string>

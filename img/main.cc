@@ -10,8 +10,9 @@ struct Command {
   std::string_view name;
   int (*run)(int argc, char** argv);
 };
-constexpr Command kCommands[] = {{"check", Check},     {"compare", Compare}, {"convert", Convert}, {"create", Create},
-                                 {"info", Info},       {"map", Map},         {"measure", Measure}, {"resize", Resize}};
+constexpr Command kCommands[] = {{"check", Check},     {"compare", Compare}, {"convert", Convert},
+                                 {"create", Create},   {"info", Info},       {"map", Map},
+                                 {"measure", Measure}, {"resize", Resize}};
 
 int Run(int argc, char** argv) {
   SetProgramName(argv[0]);

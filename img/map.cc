@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "block/chain.h"
+#include "block/open.h"
 #include "img/tool.h"
 
 namespace berth::img {
@@ -15,25 +16,35 @@ struct Entry {
 };
 
 bool Continues(const Entry& entry, const Entry& next) {
-  if (entry.length == 0 || entry.zero != next.zero || entry.data != next.data || entry.present != next.present ||
-      entry.depth != next.depth || entry.offset.has_value() != next.offset.has_value() ||
-      entry.filename != next.filename) {
+  if (entry.length == 0 || entry.zero != next.zero || entry.data != next.data ||
+      entry.present != next.present || entry.depth != next.depth ||
+      entry.offset.has_value() != next.offset.has_value() || entry.filename != next.filename) {
     return false;
   }
   return !entry.offset || *entry.offset + entry.length == *next.offset;
 }
 
+// From the topmost image down to the one that knows, which for what is behind the end of its backing image is
+// the image above that.
 Result<Entry> EntryAt(block::Image* image, uint64_t offset, uint64_t length) {
-  const block::ChainExtent status = TRY(block::StatusAbove(image, nullptr, offset, length));
-  Entry entry{.start = offset,
-              .length = status.length,
-              .depth = status.depth,
-              .present = status.allocated,
-              .zero = status.zero,
-              .data = status.data,
-              .offset = status.stored_at};
-  if (entry.offset && status.stored_in != nullptr) entry.filename = status.stored_in->filename();
-  return entry;
+  for (int depth = 0;; ++depth) {
+    const block::ChainExtent status = TRY(block::StatusOf(image, offset, length));
+    length = status.length;
+    if (!status.zero && !status.data) {
+      image = block::BackingOf(image);
+      if (image != nullptr) continue;
+      return Entry{.start = offset, .length = length, .depth = depth};
+    }
+    Entry entry{.start = offset,
+                .length = length,
+                .depth = depth,
+                .present = status.allocated,
+                .zero = status.zero,
+                .data = status.data,
+                .offset = status.stored_at};
+    if (entry.offset && status.stored_in != nullptr) entry.filename = status.stored_in->filename();
+    return entry;
+  }
 }
 
 // False: what there is cannot be shown in a table of places.
@@ -50,8 +61,11 @@ bool Print(const Entry& entry, Entry* next, Output output) {
     return false;
   }
   if (entry.data && !entry.zero) {
-    const auto hex = [](uint64_t value) { return value == 0 ? std::string("0") : fmt::format("0x{:x}", value); };
-    fmt::print("{:<16}{:<16}{:<16}{}\n", hex(entry.start), hex(entry.length), hex(*entry.offset), entry.filename);
+    const auto hex = [](uint64_t value) {
+      return value == 0 ? std::string("0") : fmt::format("0x{:x}", value);
+    };
+    fmt::print("{:<16}{:<16}{:<16}{}\n", hex(entry.start), hex(entry.length), hex(*entry.offset),
+               entry.filename);
   }
   // A table of data does not tell apart what else there is.
   if (next != nullptr && (!next->data || next->zero)) {

@@ -41,8 +41,10 @@ int Resize(int argc, char** argv) {
       Complain("Value '{}' is out of range for parameter 'size'", size_text);
       return 1;
     }
-    Complain("Parameter 'size' expects a non-negative number below 2^64\n"
-             "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.");
+    Complain(
+        "Parameter 'size' expects a non-negative number below 2^64\n"
+        "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, "
+        "respectively.");
     return 1;
   }
   const auto image = OpenSource(source, flags);
@@ -60,13 +62,16 @@ int Resize(int argc, char** argv) {
   }
   if (after < before && !shrink) {
     Complain("Use the --shrink option to perform a shrink operation.");
-    Complain("warning: Shrinking an image will delete all data beyond the shrunken image's end. Before performing such "
-             "an operation, make sure there is no important data there.");
+    Complain(
+        "warning: Shrinking an image will delete all data beyond the shrunken image's end. Before performing "
+        "such "
+        "an operation, make sure there is no important data there.");
     return 1;
   }
   Status resized = image->Resize(after, preallocation);
   if (resized) {
-    if (const int error = block::Flush(image.get()); error != 0) resized = FailErrno(error, "write the image");
+    if (const int error = block::Flush(image.get()); error != 0)
+      resized = FailErrno(error, "write the image");
   }
   if (!resized) {
     Complain(resized.error().message());

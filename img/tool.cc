@@ -53,7 +53,10 @@ std::optional<uint64_t> ParseSizeArgument(std::string_view text, std::string_vie
 }
 
 Arguments::Arguments(int argc, char** argv, std::string options, std::vector<option> long_options)
-    : argc_(argc), argv_(argv), short_options_(":h" + std::move(options)), long_options_(std::move(long_options)) {
+    : argc_(argc),
+      argv_(argv),
+      short_options_(":h" + std::move(options)),
+      long_options_(std::move(long_options)) {
   long_options_.insert(long_options_.begin(), {"help", no_argument, nullptr, 'h'});
   long_options_.push_back({});
   ::optind = 1;
@@ -89,7 +92,8 @@ std::unique_ptr<block::Image> OpenSource(const Source& source, const block::Open
   if (source.is_options) {
     auto options = block::ParseKeyValueOptions(source.name);
     if (options && source.name.find('=') == source.name.npos) {
-      image = Fail(Code::kInvalidArgument, "Cannot find device='{}' nor node-name='{}'", source.name, source.name);
+      image = Fail(Code::kInvalidArgument, "Cannot find device='{}' nor node-name='{}'", source.name,
+                   source.name);
     } else {
       image = options ? block::OpenImage(*std::move(options), flags) : Fail(std::move(options).error());
     }
@@ -104,7 +108,8 @@ std::unique_ptr<block::Image> OpenSource(const Source& source, const block::Open
     std::fflush(stdout);
     fmt::print(stderr,
                "WARNING: Image format was not specified for '{}' and probing guessed raw.\n"
-               "         Automatically detecting the format is dangerous for raw images, write operations on block 0 "
+               "         Automatically detecting the format is dangerous for raw images, write operations on "
+               "block 0 "
                "will be restricted.\n"
                "         Specify the 'raw' format explicitly to remove the restrictions.\n",
                source.name);
@@ -136,8 +141,9 @@ std::vector<block::CreateOption> MergedOptions(const block::Format& format, cons
   std::vector<block::CreateOption> merged(format.create_options.begin(), format.create_options.end());
   if (protocol == nullptr) return merged;
   for (const block::CreateOption& option : protocol->create_options) {
-    const bool known = std::any_of(merged.begin(), merged.end(),
-                                   [&](const block::CreateOption& other) { return other.name == option.name; });
+    const bool known = std::any_of(merged.begin(), merged.end(), [&](const block::CreateOption& other) {
+      return other.name == option.name;
+    });
     if (!known) merged.push_back(option);
   }
   return merged;
@@ -146,7 +152,8 @@ std::vector<block::CreateOption> MergedOptions(const block::Format& format, cons
 bool AsksForHelp(std::string_view options) {
   const auto all = block::SplitKeyValues(options);
   if (!all) return false;
-  return std::any_of(all->begin(), all->end(), [](const auto& one) { return one.first == "help" || one.first == "?"; });
+  return std::any_of(all->begin(), all->end(),
+                     [](const auto& one) { return one.first == "help" || one.first == "?"; });
 }
 
 int PrintCreateOptions(const std::string& name, const std::string& filename) {
@@ -170,8 +177,9 @@ int PrintCreateOptions(const std::string& name, const std::string& filename) {
     fmt::print("  {:<22} - {}\n", head, option.help);
   }
   if (protocol == nullptr) {
-    fmt::print("\nThe protocol level may support further options.\n"
-               "Specify the target filename to include those options.\n");
+    fmt::print(
+        "\nThe protocol level may support further options.\n"
+        "Specify the target filename to include those options.\n");
   }
   return 0;
 }

@@ -144,11 +144,11 @@ int Checker::CountEverything() {
   return CountRefcountBlocks();
 }
 
-int Checker::Compare(uint64_t from, uint64_t to, bool fix, bool* rebuild) {
+int Checker::Compare(uint64_t end, bool fix, bool* rebuild) {
   MutexLock lock(image_.mutex_);
   Refcounts& refcounts = image_.refcounts_;
   const uint64_t per_block = header_.refcounts_per_block();
-  for (uint64_t cluster = from; cluster < to; ++cluster) {
+  for (uint64_t cluster = 0; cluster < end; ++cluster) {
     const uint64_t reference = references_.Get(cluster);
     const uint64_t block = cluster / per_block;
     if (reference == 0 && (block >= refcounts.table().size() || refcounts.table()[block] == 0) &&
@@ -299,6 +299,10 @@ int Checker::Rebuild() {
   if (error = Write(image_.file(), changed.refcount_table_offset, table); error != 0) return error;
   if (error = Flush(image_.file()); error != 0) return error;
   MutexLock lock(image_.mutex_);
+  for (const uint64_t old : image_.refcounts_.table()) {
+    if (old != 0) image_.metadata_.Remove(old, cluster);
+  }
+  image_.metadata_.Remove(header_.refcount_table_offset, uint64_t{header_.refcount_table_clusters} * cluster);
   if (!image_.WriteHeader(changed) || !image_.refcounts_.LoadTable()) return EIO;
   file_bytes_ = image_.file()->size_bytes();
   return 0;
@@ -322,23 +326,28 @@ Result<CheckReport> Checker::Run() {
   const uint64_t file_clusters = (file_bytes_ + header_.cluster_bytes() - 1) / header_.cluster_bytes();
   if (const int error = CountEverything(); error != 0)
     return FailErrno(error, "count the image's references");
-  bool rebuild = false;
-  uint64_t end = file_clusters;
-  {
-    MutexLock lock(image_.mutex_);
-    end = std::max(end, std::min(references_.end(), image_.refcounts_.covered_clusters()));
-  }
+  const uint64_t end = std::max(file_clusters, references_.end());
   const CheckReport before = report_;
-  if (const int error = Compare(0, end, true, &rebuild); error != 0)
+  bool rebuild = false;
+  if (const int error = Compare(end, false, &rebuild); error != 0)
     return FailErrno(error, "compare refcounts");
   if (rebuild && repair_.corruptions) {
-    const uint64_t found = report_.corruptions - before.corruptions;
     Say("Rebuilding refcount structure");
+    const CheckReport found = report_;
     if (const int error = Rebuild(); error != 0) return FailErrno(error, "rebuild the refcounts");
-    report_.corruptions -= found;
-    report_.corruptions_fixed += found;
-    report_.leaks_fixed += report_.leaks;
-    report_.leaks = 0;
+    report_.corruptions_fixed += found.corruptions - before.corruptions;
+    report_.leaks_fixed += found.leaks - before.leaks;
+    report_.corruptions = before.corruptions;
+    report_.leaks = before.leaks;
+  } else if (rebuild && repair_.leaks) {
+    return Fail(Code::kFailedPrecondition, "the refcount structures must be rebuilt, which -r all does");
+  } else if ((repair_.leaks || repair_.corruptions) &&
+             report_.leaks + report_.corruptions != before.leaks + before.corruptions) {
+    // Once more, now with the intention to repair.
+    report_.leaks = before.leaks;
+    report_.corruptions = before.corruptions;
+    if (const int error = Compare(end, true, &rebuild); error != 0)
+      return FailErrno(error, "repair refcounts");
   }
   if (const int error = CheckCopied(); error != 0) return FailErrno(error, "check the copied flags");
   report_.image_end_offset = (highest_ + 1) << header_.cluster_bits;

@@ -40,7 +40,8 @@ class Checker {
   int CountEverything();
 
   // What the refcounts say of it.
-  int Compare(uint64_t from, uint64_t to, bool fix, bool* rebuild);
+  // Of the clusters before `end`. `rebuild`: clusters are in use that no count can be repaired for.
+  int Compare(uint64_t end, bool fix, bool* rebuild);
   int CheckCopied();
   int CheckCopiedIn(uint64_t table);
   int Rebuild();

@@ -38,7 +38,8 @@ int Qcow2Image::WritePacked(uint64_t offset, std::span<const uint8_t> packed) {
   const uint64_t cluster = header_.cluster_bytes();
   if (limits_.read_only) return EROFS;
   if (header_.has_data_file()) return ENOTSUP;
-  if (!IsAligned(offset, cluster) || offset >= size_ || packed.empty() || packed.size() >= cluster) return EINVAL;
+  if (!IsAligned(offset, cluster) || offset >= size_ || packed.empty() || packed.size() >= cluster)
+    return EINVAL;
   if (const int error = PrepareToChange(); error != 0) return error;
 
   uint64_t host = 0;

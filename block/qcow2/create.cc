@@ -44,7 +44,8 @@ Result<Preallocation> PreallocationOf(const CreateOptions& options) {
   const std::string name = options.String("preallocation");
   if (name.empty()) return Preallocation::kOff;
   const auto preallocation = ParsePreallocation(name);
-  if (!preallocation) return Fail(Code::kInvalidArgument, "Parameter 'preallocation' does not accept value '{}'", name);
+  if (!preallocation)
+    return Fail(Code::kInvalidArgument, "Parameter 'preallocation' does not accept value '{}'", name);
   return *preallocation;
 }
 
@@ -91,7 +92,8 @@ Result<Header> HeaderOf(const CreateOptions& options) {
     header.compression = Compression::kZstd;
     header.incompatible |= kCompressionType;
   } else if (compression != "zlib") {
-    return Fail(Code::kInvalidArgument, "Parameter 'compression-type' does not accept value '{}'", compression);
+    return Fail(Code::kInvalidArgument, "Parameter 'compression-type' does not accept value '{}'",
+                compression);
   }
   return header;
 }
@@ -181,7 +183,8 @@ Status Create(const std::string& filename, const CreateOptions& options) {
   if (header.backing_file.size() > kMaxBackingNameBytes)
     return Fail(Code::kInvalidArgument, "Backing file name too long");
   if (header.L1EntriesFor(size) > kMaxL1Bytes / 8) {
-    return Fail(Code::kInvalidArgument, "The image size is too large for file format 'qcow2' (try using a larger cluster size)");
+    return Fail(Code::kInvalidArgument,
+                "The image size is too large for file format 'qcow2' (try using a larger cluster size)");
   }
   const Protocol* protocol = ProtocolOf(filename);
   if (protocol == nullptr || protocol->create == nullptr) {
@@ -195,11 +198,14 @@ Status Create(const std::string& filename, const CreateOptions& options) {
     header.data_file = name;
     header.incompatible |= kExternalData;
     if (options.Bool("data_file_raw")) header.autoclear |= kRawExternalData;
-    const std::string path = ResolveName(filename, name);
-    CreateOptions data_options(ProtocolOf(path)->create_options);
+    const Protocol* data_protocol = ProtocolOf(name);
+    if (data_protocol == nullptr || data_protocol->create == nullptr) {
+      return Fail(Code::kUnimplemented, "there is no protocol that could create '{}'", name);
+    }
+    CreateOptions data_options(data_protocol->create_options);
     TRY(data_options.Set("size", std::to_string(size)));
-    TRY(ProtocolOf(path)->create(path, data_options));
-    data_file = TRY(OpenProtocol(path, flags));
+    TRY(data_protocol->create(name, data_options));
+    data_file = TRY(OpenProtocol(name, flags));
   }
   TRY(protocol->create(filename, file_options));
   auto file = TRY(OpenProtocol(filename, flags));

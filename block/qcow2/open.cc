@@ -1,6 +1,7 @@
 #include "block/open.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "block/qcow2/image.h"
 
@@ -16,6 +17,12 @@ uint64_t SliceBytes(const Header& header) { return std::min(kMaxSliceBytes, head
 size_t L2Slices(const Header& header) {
   const uint64_t all = header.size_bytes / header.cluster_bytes() * header.l2_entry_bytes();
   return std::max<size_t>(kMinSlices, std::min(all, kMaxL2CacheBytes) / SliceBytes(header) + 1);
+}
+
+// Unlike a backing image's, this name is relative to where the program runs: so others have it.
+std::string DataFileName(const std::string& name) {
+  const bool described = name.starts_with("json:") || ProtocolOf(name) != &kFileProtocol;
+  return described ? name : std::filesystem::absolute(name).string();
 }
 
 }  // namespace
@@ -116,8 +123,8 @@ Result<std::unique_ptr<FormatImage>> Open(OpenContext* context) {
       return Fail(Code::kInvalidArgument, "'data-file' is required for this image");
     OpenFlags flags = context->flags;
     flags.check = false;
-    data_file = TRY(
-        Context(context->gate->Open(header.data_file, "raw", flags), "Could not open external data file"));
+    data_file = TRY(Context(context->gate->Open(DataFileName(header.data_file), "raw", flags),
+                            "Could not open external data file"));
   }
   const bool repair = (header.incompatible & kDirty) != 0 && context->flags.writable && !context->flags.check;
   auto image = std::make_unique<Qcow2Image>(std::move(context->file), std::move(data_file), std::move(header),

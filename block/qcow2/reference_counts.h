@@ -2,6 +2,7 @@
 // offsets that an image claims.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -21,20 +22,22 @@ class ReferenceCounts {
     uint32_t& count = (*page)[cluster % kPageClusters];
     if (count == UINT32_MAX) return false;
     ++count;
+    end_ = std::max(end_, cluster + 1);
     return true;
   }
   uint64_t Get(uint64_t cluster) const {
     const auto page = pages_.find(cluster / kPageClusters);
     return page == pages_.end() ? 0 : (*page->second)[cluster % kPageClusters];
   }
-  // One past the last cluster that may have a count.
-  uint64_t end() const { return pages_.empty() ? 0 : (pages_.rbegin()->first + 1) * kPageClusters; }
+  // One past the last cluster that has a count.
+  uint64_t end() const { return end_; }
 
  private:
   static constexpr uint64_t kPageClusters = 4096;
   static constexpr size_t kMaxPages = 1 << 17;  // 2 GiB of counts, 32 TiB of 64 KiB clusters.
   using Page = std::array<uint32_t, kPageClusters>;
   std::map<uint64_t, std::unique_ptr<Page>> pages_;
+  uint64_t end_ = 0;
 };
 
 }  // namespace berth::block::qcow2

@@ -1,5 +1,6 @@
-// Random operations on qcow2 images beside an array of what must come of them, with closing and opening in between;
-// qemu-img, which shares no code with us, says whether what is on the disk is sound and reads the same.
+// Random operations on qcow2 images beside an array of what must come of them, with closing and opening in
+// between; qemu-img, which shares no code with us, says whether what is on the disk is sound and reads the
+// same.
 #include <cstdlib>
 #include <fstream>
 #include <random>
@@ -26,20 +27,21 @@ struct Case {
 
 class Qcow2Model : public testing::TestWithParam<Case> {};
 
-INSTANTIATE_TEST_SUITE_P(
-    Images, Qcow2Model,
-    testing::Values(Case{"plain", ""}, Case{"version2", "compat=0.10"},
-                    Case{"small_clusters", "cluster_size=512", false, 1 << 20},
-                    Case{"large_clusters", "cluster_size=2M", false, 20 << 20},
-                    Case{"one_bit_refcounts", "refcount_bits=1,cluster_size=4k"},
-                    Case{"wide_refcounts", "refcount_bits=64,cluster_size=1k"},
-                    Case{"subclusters", "extended_l2=on,cluster_size=16k"}, Case{"zstd", "compression_type=zstd"},
-                    Case{"backed", "cluster_size=16k", true}, Case{"backed_version2", "compat=0.10,cluster_size=8k", true},
-                    Case{"backed_subclusters", "extended_l2=on", true},
-                    Case{"preallocated", "preallocation=metadata,cluster_size=8k"},
-                    Case{"data_file", "data_file=data.raw,data_file_raw=on"},
-                    Case{"odd_size", "cluster_size=64k", true, (3 << 20) + 512 * 3}),
-    [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(Images, Qcow2Model,
+                         testing::Values(Case{"plain", ""}, Case{"version2", "compat=0.10"},
+                                         Case{"small_clusters", "cluster_size=512", false, 1 << 20},
+                                         Case{"large_clusters", "cluster_size=2M", false, 20 << 20},
+                                         Case{"one_bit_refcounts", "refcount_bits=1,cluster_size=4k"},
+                                         Case{"wide_refcounts", "refcount_bits=64,cluster_size=1k"},
+                                         Case{"subclusters", "extended_l2=on,cluster_size=16k"},
+                                         Case{"zstd", "compression_type=zstd"},
+                                         Case{"backed", "cluster_size=16k", true},
+                                         Case{"backed_version2", "compat=0.10,cluster_size=8k", true},
+                                         Case{"backed_subclusters", "extended_l2=on", true},
+                                         Case{"preallocated", "preallocation=metadata,cluster_size=8k"},
+                                         Case{"data_file", "data_file_raw=on"},
+                                         Case{"odd_size", "cluster_size=64k", true, (3 << 20) + 512 * 3}),
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 int RunQemuImg(const std::string& arguments) {
   return std::system(("qemu-img " + arguments + " >/dev/null").c_str());
@@ -52,6 +54,7 @@ std::string CreateImage(const ScratchDir& scratch, const Case& tested, std::vect
   CreateOptions options(kQcow2Format.create_options);
   EXPECT_TRUE(options.SetAll(tested.options));
   EXPECT_TRUE(options.Set("size", std::to_string(tested.size)));
+  if (options.Bool("data_file_raw")) EXPECT_TRUE(options.Set("data_file", scratch / "data.raw"));
   if (tested.backed) {
     // Shorter than the image on it.
     std::string content(2 << 20, 0);
@@ -75,14 +78,17 @@ struct Operation {
 };
 
 Operation Draw(std::mt19937* random, uint64_t from, uint64_t end, uint64_t cluster) {
-  const auto below = [&](uint64_t limit) { return std::uniform_int_distribution<uint64_t>(0, limit - 1)(*random); };
+  const auto below = [&](uint64_t limit) {
+    return std::uniform_int_distribution<uint64_t>(0, limit - 1)(*random);
+  };
   Operation drawn;
   const uint64_t unit = below(3) == 0 ? cluster : below(2) ? 512 : 1;
   drawn.offset = from + below((end - from) / unit) * unit;
   drawn.length = std::min(end - drawn.offset, (1 + below(below(4) == 0 ? 300'000 : 40'000) / unit) * unit);
   drawn.fua = below(8) == 0;
   drawn.may_unmap = below(2) == 0;
-  static constexpr Op kOps[] = {Op::kRead, Op::kRead, Op::kWrite, Op::kWrite, Op::kWrite, Op::kDiscard, Op::kWriteZeroes};
+  static constexpr Op kOps[] = {Op::kRead,  Op::kRead,    Op::kWrite,      Op::kWrite,
+                                Op::kWrite, Op::kDiscard, Op::kWriteZeroes};
   drawn.op = kOps[below(std::size(kOps))];
   if (drawn.op == Op::kWrite || drawn.op == Op::kRead) {
     drawn.bytes.resize(drawn.length);
@@ -99,7 +105,8 @@ Operation Draw(std::mt19937* random, uint64_t from, uint64_t end, uint64_t clust
 
 class Qcow2ModelRun {
  public:
-  Qcow2ModelRun(std::string path, bool version2_backed) : path_(std::move(path)), discards_keep_(version2_backed) {
+  Qcow2ModelRun(std::string path, bool version2_backed)
+      : path_(std::move(path)), discards_keep_(version2_backed) {
     Reopen();
   }
 
@@ -129,7 +136,8 @@ class Qcow2ModelRun {
       return;
     }
     const size_t cut = operation.bytes.size() / 3;
-    const iovec pieces[] = {{operation.bytes.data(), cut}, {operation.bytes.data() + cut, operation.bytes.size() - cut}};
+    const iovec pieces[] = {{operation.bytes.data(), cut},
+                            {operation.bytes.data() + cut, operation.bytes.size() - cut}};
     Request request{.op = operation.op,
                     .fua = operation.fua,
                     .may_unmap = operation.may_unmap,
@@ -173,9 +181,11 @@ class Qcow2ModelRun {
   std::unique_ptr<Image> image_;
 };
 
-void ExpectSoundForOthers(const ScratchDir& scratch, const std::string& path, const std::vector<uint8_t>& model) {
+void ExpectSoundForOthers(const ScratchDir& scratch, const std::string& path,
+                          const std::vector<uint8_t>& model) {
   EXPECT_EQ(RunQemuImg("check -f qcow2 " + path), 0);
-  const std::string raw = scratch.Write("model.raw", {reinterpret_cast<const char*>(model.data()), model.size()});
+  const std::string raw =
+      scratch.Write("model.raw", {reinterpret_cast<const char*>(model.data()), model.size()});
   EXPECT_EQ(RunQemuImg("compare -f qcow2 -F raw " + path + " " + raw), 0);
 }
 
@@ -189,7 +199,9 @@ TEST_P(Qcow2Model, BehavesLikeAnArray) {
   for (int round = 0; round < 6; ++round) {
     for (int i = 0; i < 120; ++i) {
       run.Do(Draw(&random, 0, model.size(), run.cluster()), &model);
-      if (i % 40 == 0) ASSERT_EQ(Flush(run.image()), 0);
+      if (i % 40 == 0) {
+        ASSERT_EQ(Flush(run.image()), 0);
+      }
       if (HasFatalFailure()) return;
     }
     run.ExpectSame(model);

@@ -32,7 +32,8 @@ class MemoryImage final : public Image {
       if (end > content.size()) content.resize(end);
     }
     const uint64_t start = std::min<uint64_t>(request.offset, content.size());
-    const std::span<uint8_t> there(content.data() + start, std::min<uint64_t>(request.length, content.size() - start));
+    const std::span<uint8_t> there(content.data() + start,
+                                   std::min<uint64_t>(request.length, content.size() - start));
     switch (request.op) {
       case Op::kRead:
         CopyToPieces(request.pieces, 0, there);

@@ -1,10 +1,10 @@
-// qcow2 images made of anything: opened, checked, repaired, read and written. Sparse, so that a few bytes of input can
-// say where in a large file they are.
+// qcow2 images made of anything: opened, checked, repaired, read and written. Sparse, so that a few bytes of
+// input can say where in a large file they are.
+#include "base/bytes.h"
+#include "base/log.h"
 #include "block/driver.h"
 #include "block/format_image.h"
 #include "block/qcow2/format.h"
-#include "base/bytes.h"
-#include "base/log.h"
 #include "tests/fakes/memory_image.h"
 #include "tests/fuzz/fuzz_input.h"
 
@@ -42,7 +42,8 @@ std::vector<uint8_t> MakeImage(FuzzInput* input) {
   for (int i = 0; i < 5; ++i) StoreBe<uint16_t>(&bytes[2 * cluster + i * 2], 1);
   StoreBe<uint64_t>(&bytes[3 * cluster], 4 * cluster | qcow2::kCopied);
   for (int patches = input->Take<uint8_t>() % 32; patches > 0; --patches) {
-    const uint64_t where = input->Take<uint8_t>() % 7 * cluster + input->Take<uint8_t>() * (input->Take<uint8_t>() & 1 ? 8 : 1);
+    const uint64_t where =
+        input->Take<uint8_t>() % 7 * cluster + input->Take<uint8_t>() * (input->Take<uint8_t>() & 1 ? 8 : 1);
     const auto patch = input->TakeBytes(1 + input->Take<uint8_t>() % 16);
     if (where + patch.size() > kMaxFileBytes) continue;
     if (where + patch.size() > bytes.size()) bytes.resize(where + patch.size());
@@ -56,7 +57,8 @@ void Use(FormatImage* image, FuzzInput* input) {
   for (int i = 0; i < 24 && !input->empty() && image->size_bytes() != 0; ++i) {
     const auto what = input->Take<uint8_t>();
     const uint64_t offset = input->Take<uint32_t>() % image->size_bytes();
-    const uint64_t length = std::min<uint64_t>(image->size_bytes() - offset, 1 + input->Take<uint16_t>() % buffer.size());
+    const uint64_t length =
+        std::min<uint64_t>(image->size_bytes() - offset, 1 + input->Take<uint16_t>() % buffer.size());
     switch (what % 8) {
       case 0:
         (void)Read(image, offset, {buffer.data(), length});

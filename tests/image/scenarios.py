@@ -66,7 +66,7 @@ ARGUMENTS = {
                         "convert -t foo b.raw x", "convert -T foo b.raw x", "convert --target-is-zero b.raw x",
                         "convert -C -c -O qcow2 b.raw x", "convert -S 3 b.raw x", "convert -f foo b.raw x",
                         "convert --salvage -C b.raw x", "convert -n -o foo b.raw x"],
-    "convert": ["!file b.raw 10485760 0 4096 1 65536 300000 2 5000000 4096 3", "convert b.raw r.raw", "info r.raw",
+    "convert": ["!file b.raw 10485760 0 131072 1 262144 327680 2 5242880 65536 3", "convert b.raw r.raw", "info r.raw",
                 "convert -O qcow2 b.raw q", "info q", "map --output=json q", "convert -p -O qcow2 b.raw q2",
                 "convert q r2.raw", "convert -O qcow2 q q3", "convert -S 0 -O qcow2 b.raw q4", "map q4", "check q4",
                 "convert -S 64k -O qcow2 b.raw q5", "map q5", "convert -c -O qcow2 b.raw c", "check c",
@@ -91,7 +91,8 @@ def random_scenario(seed):
     commands += [f"!file r {size} {fills}", "info r"]
     for step in range(6):
         commands.append(draw.choice([
-            f"convert -n -O qcow2 -f raw r q -S {draw.choice(['0', '4k', '64k'])}" if size % 65536 == 0 else "info q",
+            f"convert -n -O qcow2 -f raw r q -S {draw.choice(['0', '4k', '64k'])}" 
+            if size % 65536 == 0 and "preallocation" not in options else "info q",
             f"convert -f qcow2 -O raw q raw{step}",
             f"convert -f raw -O qcow2 {'-c' if options != 'preallocation=full' else ''} r c{step}",
             f"convert -f qcow2 -O qcow2 {'-o ' + options if options else ''} q q{step}",
