@@ -45,6 +45,7 @@ class FileImage final : public Image {
  private:
   uint64_t limit() const { return file_.info.is_block_device ? size_.load() : kMaxFileBytes; }
   int Run(Request* request);
+  int WriteAllZeroes(const Request& request);
 
   const UniqueFd fd_;
   const FileImageOptions options_;
@@ -70,6 +71,16 @@ int FileImage::Run(Request* request) {
   return transfer.error();
 }
 
+int FileImage::WriteAllZeroes(const Request& request) {
+  const std::vector<uint8_t> zeroes(std::min(request.length, kFillBytes));
+  for (uint64_t done = 0; done < request.length;) {
+    const uint64_t step = std::min<uint64_t>(zeroes.size(), request.length - done);
+    if (const int error = Write(this, request.offset + done, {zeroes.data(), step}); error != 0) return error;
+    done += step;
+  }
+  return 0;
+}
+
 int FileImage::Perform(const Request& request) {
   if (request.op == Op::kFlush && options_.no_flush) return 0;
   if (const int error = CheckRequest(request, limit(), limits().read_only); error != 0) return error;
@@ -77,9 +88,9 @@ int FileImage::Perform(const Request& request) {
   own.fua = (request.fua || options_.write_through) && !options_.no_flush;
   const uint64_t end = request.offset + request.length;
   const bool writes = request.op == Op::kWrite || request.op == Op::kWriteZeroes;
-  if (request.op == Op::kWriteZeroes && end > size_ && !file_.info.is_block_device) {
-    // What is behind the end reads as zeroes once the file is longer.
-    if (::ftruncate(fd_.get(), static_cast<off_t>(end)) != 0) return errno;
+  if (request.op == Op::kWriteZeroes && request.length != 0 && end > size_ && !file_.info.is_block_device) {
+    // Makes the file longer and never shorter, whoever else is at it: what is new reads as zeroes.
+    if (::fallocate(fd_.get(), 0, static_cast<off_t>(end - 1), 1) != 0) return WriteAllZeroes(request);
   }
   if (const int error = Run(&own); error != 0) return error;
   if (writes) {

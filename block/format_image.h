@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "block/image.h"
+#include "block/snapshot.h"
 
 namespace berth::block {
 
@@ -62,6 +63,8 @@ class FormatImage : public Image {
   virtual ImageInfo Info() const { return {}; }
   // What only this format has, as the tools print it: an object whose order is kept. Null: nothing.
   virtual nlohmann::ordered_json SpecificInfo() const;
+  // Those inside the image, in its order.
+  virtual std::vector<Snapshot> Snapshots() const { return {}; }
   // UNIMPLEMENTED for formats without a check. The image is used by nobody else meanwhile.
   virtual Result<CheckReport> Check(const Repair& repair);
   // Compressed writing, in two steps so that the first can run on many threads at once. Pack compresses a

@@ -1,11 +1,12 @@
-#include <cmath>
+#include <time.h>
+
 #include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "block/format_image.h"
 #include "block/open.h"
-#include "block/snapshot_store.h"
+#include "block/snapshot.h"
 #include "img/json.h"
 #include "img/text.h"
 #include "img/tool.h"
@@ -14,6 +15,8 @@ namespace berth::img {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr uint64_t kNanoseconds = 1'000'000'000;  // Of a second.
 
 Json Describe(const block::Image& image, const std::string& filename) {
   Json info;
@@ -33,6 +36,17 @@ Json Describe(const block::Image& image, const std::string& filename) {
     info["backing-filename"] = backing->filename;
     info["full-backing-filename"] = block::ResolveName(image.filename(), backing->filename);
     if (!backing->format.empty()) info["backing-filename-format"] = backing->format;
+  }
+  for (const block::Snapshot& snapshot : format->Snapshots()) {
+    Json one{{"vm-clock-nsec", snapshot.vm_clock_ns % kNanoseconds},
+             {"name", snapshot.name},
+             {"date-sec", snapshot.date_seconds},
+             {"date-nsec", snapshot.date_nanoseconds},
+             {"vm-clock-sec", snapshot.vm_clock_ns / kNanoseconds},
+             {"id", snapshot.id},
+             {"vm-state-size", snapshot.vm_state_bytes}};
+    if (snapshot.icount != -1) one["icount"] = snapshot.icount;
+    info["snapshots"].push_back(std::move(one));
   }
   Json specific = format->SpecificInfo();
   if (!specific.is_null()) info["format-specific"] = std::move(specific);
@@ -58,6 +72,25 @@ void PrintSpecific(const Json& value, int level) {
   }
 }
 
+void PrintSnapshots(const Json& snapshots) {
+  fmt::print("Snapshot list:\n{:<10}{:<17}{:>8}{:>20}{:>13}{:>11}\n", "ID", "TAG", "VM SIZE", "DATE",
+             "VM CLOCK", "ICOUNT");
+  for (const Json& snapshot : snapshots) {
+    const auto number = [&](const char* key) { return snapshot.at(key).get<uint64_t>(); };
+    const auto when = static_cast<time_t>(number("date-sec"));
+    tm local{};
+    char date[32] = "";
+    if (::localtime_r(&when, &local) != nullptr)
+      std::strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &local);
+    const uint64_t seconds = number("vm-clock-sec");
+    const std::string clock = fmt::format("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60,
+                                          seconds % 60, number("vm-clock-nsec") / 1'000'000);
+    fmt::print("{:<9} {:<16} {:>8}{:>20}{:>13}{:>11}\n", snapshot.at("id").get<std::string>(),
+               snapshot.at("name").get<std::string>(), SizeText(number("vm-state-size")), date, clock,
+               snapshot.contains("icount") ? std::to_string(snapshot["icount"].get<int64_t>()) : "");
+  }
+}
+
 void PrintHuman(const Json& info) {
   const auto text = [&](const char* key) { return info.at(key).get<std::string>(); };
   const auto size = info.at("virtual-size").get<uint64_t>();
@@ -78,6 +111,7 @@ void PrintHuman(const Json& info) {
       fmt::print("backing file format: {}\n", text("backing-filename-format"));
     }
   }
+  if (info.contains("snapshots")) PrintSnapshots(info["snapshots"]);
   if (info.contains("format-specific")) {
     const Json data = InQemuOrder(info["format-specific"]["data"]);
     if (!data.empty()) {

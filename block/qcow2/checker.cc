@@ -45,8 +45,13 @@ int Checker::CountL1(uint64_t offset, uint64_t entries, bool active) {
     if (!IsAligned(table, header_.cluster_bytes())) {
       Corrupt("ERROR l2_offset={:x}: Table is not cluster aligned; L1 entry corrupted", table);
     }
-    // Tables beyond the file's end were reported by Count.
-    if (table >= file_bytes_) continue;
+    if (table >= file_bytes_) continue;  // Count has said so.
+    // Each snapshot may share a table, once. What is shared more often would be walked without end.
+    if (const uint64_t count = references_.Get(table >> header_.cluster_bits);
+        count > 1 + uint64_t{header_.snapshot_count}) {
+      Corrupt("ERROR L2 table at offset {:x} is referred to {} times", table, count);
+      continue;
+    }
     if (const int error = CountL2(table, active); error != 0) return error;
   }
   return 0;
@@ -105,6 +110,58 @@ int Checker::CountEntry(const L2Entry& entry, bool active, uint64_t* next_contig
   return header_.has_data_file() ? 0 : Count(host, header_.cluster_bytes());
 }
 
+// Bitmaps: their directory, each one's table, and what the tables refer to.
+int Checker::CountBitmaps(std::span<const uint8_t> extension) {
+  constexpr uint64_t kEntryBytes = 24;
+  if ((header_.autoclear & kBitmapsConsistent) == 0 || extension.size() < kEntryBytes) return 0;
+  const uint64_t count = LoadBe<uint32_t>(&extension[0]), bytes = LoadBe<uint64_t>(&extension[8]);
+  const uint64_t offset = LoadBe<uint64_t>(&extension[16]);
+  if (count > kMaxBitmaps || bytes > kMaxBitmapDirectoryBytes) {
+    Corrupt("ERROR the bitmap directory is too large");
+    return 0;
+  }
+  if (const int error = Count(offset, bytes); error != 0) return error;
+  std::vector<uint8_t> directory(bytes);
+  if (offset >= kMaxHostOffset || Read(image_.file(), offset, directory) != 0) return 0;
+  uint64_t budget = kMaxBitmapTableBytes;
+  for (uint64_t at = 0, i = 0; i < count && at + kEntryBytes <= bytes; ++i) {
+    const uint8_t* entry = &directory[at];
+    const uint64_t table = LoadBe<uint64_t>(entry), table_bytes = uint64_t{LoadBe<uint32_t>(entry + 8)} * 8;
+    at += AlignUp(kEntryBytes + LoadBe<uint16_t>(entry + 18) + LoadBe<uint32_t>(entry + 20), 8);
+    if (table_bytes > budget || table >= kMaxHostOffset) {
+      Corrupt("ERROR the table of bitmap {} is too large", i);
+      return 0;
+    }
+    budget -= table_bytes;
+    if (const int error = Count(table, table_bytes); error != 0) return error;
+    std::vector<uint8_t> raw(table_bytes);
+    if (Read(image_.file(), table, raw) != 0) continue;
+    for (uint64_t k = 0; k < table_bytes; k += 8) {
+      const uint64_t data = LoadBe<uint64_t>(&raw[k]) & kOffsetMask;
+      if (data == 0) continue;
+      if (const int error = Count(data, header_.cluster_bytes()); error != 0) return error;
+    }
+  }
+  return 0;
+}
+
+// Everything but the refcounts themselves.
+int Checker::CountUses(bool active) {
+  int error = Count(0, header_.cluster_bytes());
+  if (error == 0) error = CountL1(header_.l1_offset, header_.l1_entries, active);
+  for (const SnapshotEntry& snapshot : image_.snapshots_) {
+    if (error == 0) error = CountL1(snapshot.l1_offset, snapshot.l1_entries, false);
+  }
+  if (error == 0) error = Count(header_.snapshots_offset, SnapshotTableBytes(image_.snapshots_));
+  for (const Extension& extension : header_.unknown_extensions) {
+    if (error == 0 && extension.type == kExtensionBitmaps) error = CountBitmaps(extension.data);
+    if (error == 0 && extension.type == kExtensionEncryption && extension.data.size() >= 16) {
+      error = Count(LoadBe<uint64_t>(&extension.data[0]), LoadBe<uint64_t>(&extension.data[8]));
+    }
+  }
+  return error;
+}
+
 int Checker::CountRefcountBlocks() {
   const uint64_t cluster = header_.cluster_bytes();
   MutexLock lock(image_.mutex_);
@@ -128,20 +185,9 @@ int Checker::CountRefcountBlocks() {
 int Checker::CountEverything() {
   const uint64_t cluster = header_.cluster_bytes();
   report_.total_clusters = (header_.size_bytes + cluster - 1) / cluster;
-  if (const int error = Count(0, cluster); error != 0) return error;
-  if (const int error = CountL1(header_.l1_offset, header_.l1_entries, true); error != 0) return error;
-  for (const SnapshotEntry& snapshot : image_.snapshots_) {
-    if (const int error = CountL1(snapshot.l1_offset, snapshot.l1_entries, false); error != 0) return error;
-  }
-  if (const int error = Count(header_.snapshots_offset, SnapshotTableBytes(image_.snapshots_)); error != 0) {
-    return error;
-  }
-  if (const int error =
-          Count(header_.refcount_table_offset, uint64_t{header_.refcount_table_clusters} * cluster);
-      error != 0) {
-    return error;
-  }
-  return CountRefcountBlocks();
+  int error = CountUses(true);
+  if (error == 0) error = Count(header_.refcount_table_offset, header_.refcount_table_clusters * cluster);
+  return error == 0 ? CountRefcountBlocks() : error;
 }
 
 int Checker::Compare(uint64_t end, bool fix, bool* rebuild) {
@@ -149,13 +195,17 @@ int Checker::Compare(uint64_t end, bool fix, bool* rebuild) {
   Refcounts& refcounts = image_.refcounts_;
   const uint64_t per_block = header_.refcounts_per_block();
   for (uint64_t cluster = 0; cluster < end; ++cluster) {
-    const uint64_t reference = references_.Get(cluster);
     const uint64_t block = cluster / per_block;
-    if (reference == 0 && (block >= refcounts.table().size() || refcounts.table()[block] == 0) &&
-        cluster >= references_.end()) {
-      cluster = (block + 1) * per_block - 1;  // Nothing refers to these, and no block counts them.
-      continue;
+    const bool past_table = block >= refcounts.table().size();
+    if (past_table || refcounts.table()[block] == 0) {
+      // No block counts these: on to what is referred to, or to the next block.
+      const uint64_t next = references_.NextPossible(cluster);
+      if (next > cluster) {
+        cluster = (past_table ? next : std::min(next, (block + 1) * per_block)) - 1;
+        continue;
+      }
     }
+    const uint64_t reference = references_.Get(cluster);
     uint64_t count = 0;
     if (refcounts.Get(cluster, &count) != 0) {
       ++report_.errors;
@@ -250,13 +300,7 @@ int Checker::Rebuild() {
   // Without the old table and blocks.
   references_ = {};
   const CheckReport before = report_;
-  Header without = header_;
-  int error = Count(0, cluster);
-  if (error == 0) error = CountL1(header_.l1_offset, header_.l1_entries, false);
-  for (const SnapshotEntry& snapshot : image_.snapshots_) {
-    if (error == 0) error = CountL1(snapshot.l1_offset, snapshot.l1_entries, false);
-  }
-  if (error == 0) error = Count(header_.snapshots_offset, SnapshotTableBytes(image_.snapshots_));
+  int error = CountUses(false);
   report_ = before;
   if (error != 0) return error;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ class Checker {
   int CountL1(uint64_t offset, uint64_t entries, bool active);
   int CountL2(uint64_t table, bool active);
   int CountEntry(const L2Entry& entry, bool active, uint64_t* next_contiguous);
+  int CountBitmaps(std::span<const uint8_t> extension);
+  int CountUses(bool active);
   int CountRefcountBlocks();
   int CountEverything();
 

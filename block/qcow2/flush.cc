@@ -34,7 +34,8 @@ int Qcow2Image::PrepareToChange() {
       if (kept != header_.autoclear) {
         Header changed = header_;
         changed.autoclear = kept;
-        if (!WriteHeader(changed)) return EIO;
+        if (!WriteHeaderBytes(changed)) return EIO;
+        header_.autoclear = kept;  // This field alone: others are being read.
       }
       prepared_ = true;
     }
@@ -54,10 +55,15 @@ int Qcow2Image::RelieveCaches() {
 }
 
 Status Qcow2Image::WriteHeader(const Header& header) {
+  TRY(WriteHeaderBytes(header));
+  header_ = header;
+  return Ok();
+}
+
+Status Qcow2Image::WriteHeaderBytes(const Header& header) {
   const std::vector<uint8_t> encoded = TRY(EncodeHeader(header));
   if (const int error = Write(file(), 0, encoded); error != 0) return FailErrno(error, "write the header");
   if (const int error = Flush(file()); error != 0) return FailErrno(error, "write the header");
-  header_ = header;
   return Ok();
 }
 

@@ -16,6 +16,15 @@ inline constexpr uint32_t kMaxSnapshots = 65536;
 inline constexpr int kMaxExtensions = 64;
 inline constexpr uint64_t kMaxHostOffset = uint64_t{1} << 56;
 
+inline constexpr uint64_t kMaxBitmaps = 65535;
+inline constexpr uint64_t kMaxBitmapDirectoryBytes = 64u << 20;
+inline constexpr uint64_t kMaxBitmapTableBytes = 256u << 20;  // Of all together.
+
+// Header extensions.
+inline constexpr uint32_t kExtensionEnd = 0, kExtensionBackingFormat = 0xe2792aca,
+                          kExtensionFeatureNames = 0x6803f857, kExtensionDataFile = 0x44415441,
+                          kExtensionBitmaps = 0x23852875, kExtensionEncryption = 0x0537be77;
+
 // Incompatible features.
 inline constexpr uint64_t kDirty = 1, kCorrupt = 2, kExternalData = 4, kCompressionType = 8, kExtendedL2 = 16;
 inline constexpr uint64_t kKnownIncompatible = 31;

@@ -8,8 +8,6 @@
 namespace berth::block::qcow2 {
 namespace {
 
-constexpr uint32_t kExtensionEnd = 0, kExtensionBackingFormat = 0xe2792aca,
-                   kExtensionFeatureNames = 0x6803f857, kExtensionDataFile = 0x44415441;
 // Header fields known here end after the compression type and its padding.
 constexpr uint32_t kKnownHeaderBytes = 112;
 constexpr uint32_t kMaxFormatNameBytes = 16;

@@ -21,7 +21,7 @@
 #include "block/qcow2/metadata_map.h"
 #include "block/qcow2/refcounts.h"
 #include "block/qcow2/slice_cache.h"
-#include "block/snapshot_store.h"
+#include "block/snapshot.h"
 
 namespace berth::block::qcow2 {
 
@@ -71,7 +71,7 @@ class Qcow2Image final : public FormatImage {
   int WritePacked(uint64_t offset, std::span<const uint8_t> packed) override;
   Status MakeEmpty() override;
   Status ChangeBacking(const std::optional<BackingReference>& reference) override;
-  const std::vector<SnapshotEntry>& snapshots() const { return snapshots_; }
+  std::vector<Snapshot> Snapshots() const override;
 
  private:
   friend class Checker;
@@ -151,7 +151,9 @@ class Qcow2Image final : public FormatImage {
   int WriteSlices(const std::vector<DirtySlice>& slices, Section section) EXCLUDES(mutex_);
   int Uncount(const std::vector<Range>& released) EXCLUDES(mutex_);
   std::vector<DirtySlice> TakeDirtyL1() REQUIRES(mutex_);
+  // Writes it, and takes it over: nobody else uses the image.
   Status WriteHeader(const Header& header) REQUIRES(mutex_);
+  Status WriteHeaderBytes(const Header& header) REQUIRES(mutex_);
   int PrepareToChange() EXCLUDES(mutex_);
 
   // info.cc
@@ -166,7 +168,9 @@ class Qcow2Image final : public FormatImage {
   int FillPreallocated(const Range& host, Preallocation preallocation);
 
   const OpenFlags flags_;
-  Header header_;  // As it is on the disk. Changed under the mutex, by whoever uses the image alone.
+  // As it is on the disk. Changed under the mutex: where the refcount table is and the autoclear bits at any
+  // time, the rest by whoever uses the image alone.
+  Header header_;
   std::atomic<uint64_t> size_;
   Limits limits_;
   const std::unique_ptr<Image> data_file_;

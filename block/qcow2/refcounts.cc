@@ -230,7 +230,8 @@ int Refcounts::GrowTable(uint64_t clusters_to_cover) {
     metadata_->Add(table[BlockOf(start) + i], header_->cluster_bytes(), Section::kRefcountBlock);
   }
   metadata_->Add(table_offset, raw.size(), Section::kRefcountTable);
-  *header_ = changed;
+  header_->refcount_table_offset = changed.refcount_table_offset;
+  header_->refcount_table_clusters = changed.refcount_table_clusters;
   table_ = std::move(table);
   dirty_sectors_.clear();
   return 0;

@@ -29,6 +29,11 @@ class ReferenceCounts {
     const auto page = pages_.find(cluster / kPageClusters);
     return page == pages_.end() ? 0 : (*page->second)[cluster % kPageClusters];
   }
+  // The first cluster from here on that could have a count; UINT64_MAX: none.
+  uint64_t NextPossible(uint64_t cluster) const {
+    const auto page = pages_.lower_bound(cluster / kPageClusters);
+    return page == pages_.end() ? UINT64_MAX : std::max(cluster, page->first * kPageClusters);
+  }
   // One past the last cluster that has a count.
   uint64_t end() const { return end_; }
 

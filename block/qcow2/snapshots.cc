@@ -62,6 +62,12 @@ Result<std::vector<SnapshotEntry>> ReadSnapshots(Image* file, const Header& head
   return entries;
 }
 
+std::vector<Snapshot> Qcow2Image::Snapshots() const {
+  std::vector<Snapshot> all;
+  for (const SnapshotEntry& entry : snapshots_) all.push_back(entry.snapshot);
+  return all;
+}
+
 uint64_t SnapshotTableBytes(const std::vector<SnapshotEntry>& entries) {
   uint64_t bytes = 0;
   for (const SnapshotEntry& entry : entries) {

@@ -29,6 +29,10 @@ ARGUMENTS = {
              "info 'json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"q\"}}'",
              "info --image-opts driver=qcow2,file.filename=q,foo=bar", "info --image-opts file.filename=q",
              "info --image-opts foo"],
+    # The tools run one after the other: what has a date in it is made once.
+    "snapshots": ["create -q -f qcow2 q 1M", "!io -c 'write 0 200k' q", "!snapshot q one",
+                  "!snapshot q 'a longer name than there is room for'", "info q", "info --output=json q", "check q",
+                  "!io -c 'write 64k 100k' q", "check q", "map --output=json q", "convert q r", "resize q 2M", "check q"],
     "check": ["!file b.raw 1048576", "check b.raw", "check nofile", "create -q -f qcow2 q 1M", "check q",
               "!io -c 'write 64k 128k' -c 'write -z 512k 64k' q", "check q", "check --output=json q", "check -r foo q",
               "check -q q", "check -r all q", "check -r leaks --output=json q", "check -T foo q"],
