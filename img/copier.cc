@@ -32,6 +32,7 @@ Copier::Copier(std::vector<block::Image*> sources, block::Image* target, const C
 }
 
 bool Copier::Run() {
+  if (progress_->enabled() && !MeasureWork()) return false;
   std::vector<std::thread> threads;
   for (int i = 1; i < options_.threads; ++i) threads.emplace_back([this] { Work(); });
   Work();
@@ -105,6 +106,18 @@ bool Copier::Classify(uint64_t offset, Segment* segment, bool* skip) {
   return true;
 }
 
+// How much there is to copy, looked up before.
+bool Copier::MeasureWork() {
+  MutexLock lock(mutex_);
+  Segment segment;
+  for (uint64_t offset = 0; offset < size_; offset += segment.length) {
+    bool skip = false;
+    if (!Classify(offset, &segment, &skip)) return false;
+    if (!skip && segment.kind == Segment::Kind::kData) data_bytes_ += segment.length;
+  }
+  return true;
+}
+
 bool Copier::Next(Segment* segment) {
   MutexLock lock(mutex_);
   while (!failed_ && next_offset_ < size_) {
@@ -115,8 +128,10 @@ bool Copier::Next(Segment* segment) {
       return false;
     }
     next_offset_ += segment->length;
-    progress_->Show(next_offset_, size_);
     if (skip) continue;
+    if (segment->kind == Segment::Kind::kData && progress_->enabled()) {
+      progress_->Show(data_done_ += segment->length, data_bytes_);
+    }
     segment->ticket = next_ticket_++;
     return true;
   }

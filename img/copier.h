@@ -49,6 +49,7 @@ class Copier {
   };
 
   bool Next(Segment* segment) EXCLUDES(mutex_);
+  bool MeasureWork() EXCLUDES(mutex_);
   bool Classify(uint64_t offset, Segment* segment, bool* skip) REQUIRES(mutex_);
   void Work() EXCLUDES(mutex_);
   bool Carry(const Segment& segment, Buffers* buffers) EXCLUDES(mutex_);
@@ -72,6 +73,8 @@ class Copier {
   Mutex mutex_;
   Progress* const progress_;
   uint64_t next_offset_ GUARDED_BY(mutex_) = 0;
+  // Bytes of data, for the progress alone.
+  uint64_t data_bytes_ GUARDED_BY(mutex_) = 0, data_done_ GUARDED_BY(mutex_) = 0;
   uint64_t next_ticket_ GUARDED_BY(mutex_) = 0;
   uint64_t turn_ GUARDED_BY(mutex_) = 0;
   bool failed_ GUARDED_BY(mutex_) = false;

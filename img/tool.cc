@@ -126,8 +126,7 @@ void Progress::Show(uint64_t done, uint64_t all) {
   if (!enabled_) return;
   constexpr double kStep = 2;  // Percent.
   const double now = all == 0 ? 100 : 100.0 * static_cast<double>(done) / static_cast<double>(all);
-  if (now < shown_ + kStep && now < 100) return;
-  if (now >= 100 && shown_ >= 100) return;
+  if (now <= shown_ + kStep && now < 100) return;
   shown_ = now;
   fmt::print("    ({:3.2f}/100%)\r", now);
   std::fflush(stdout);

@@ -87,6 +87,7 @@ class Progress {
   // What is done of all.
   void Show(uint64_t done, uint64_t all);
   void End();
+  bool enabled() const { return enabled_; }
 
  private:
   const bool enabled_;

@@ -95,7 +95,7 @@ def random_scenario(seed):
     commands += [f"!file r {size} {fills}", "info r"]
     for step in range(6):
         commands.append(draw.choice([
-            f"convert -n -O qcow2 -f raw r q -S {draw.choice(['0', '4k', '64k'])}" 
+            f"convert -n -O qcow2 -f raw r q -S {draw.choice(['0', '4k', '64k'])}"
             if size % 65536 == 0 and "preallocation" not in options else "info q",
             f"convert -f qcow2 -O raw q raw{step}",
             f"convert -f raw -O qcow2 {'-c' if options != 'preallocation=full' else ''} r c{step}",
