@@ -61,7 +61,8 @@ class BerthDaemon final : public Daemon {
     engine_.settings = {.runtime_dir = options.runtime_dir,
                         .first_user = options.first_user,
                         .sandbox = options.sandbox,
-                        .vhost_net = host_->Open(VhostNetDescriptor{}).has_value()};
+                        .vhost_net = host_->Open(VhostNetDescriptor{}).has_value(),
+                        .policy = options.policy};
     engine_.vmm_program = options.vmm_program;
     engine_.confinement = options.confinement;
     engine_.describe_timeout = options.describe_timeout;
@@ -72,6 +73,7 @@ class BerthDaemon final : public Daemon {
   Status Start() {
     TRY(book_.Load());
     const host::HostSnapshot snapshot = TRY(host_->Snapshot());
+    TRY(CheckAgainstHost(options_.policy, options_.policy_settings, snapshot));
     TRY(AdoptGuests(engine_, steps_, operation_table_, snapshot.boot_id));
     services_.push_back(CreateGuestService(engine_, verbs_));
     services_.push_back(CreateHostService(engine_, options_.version));

@@ -186,14 +186,14 @@ class Planner {
   }
 
   void AddCgroup() {
-    const host::CpuSet cpus = placement_.AllCpus();
+    const host::CpuSet cpus = placement_.AllCpus() | placement_.emulator;
     CgroupStep cgroup{.guest = machine_->name(),
                       .limits = {.cpus = cpus, .memory_nodes = placement_.AllNodes()}};
     for (size_t i = 0; i < placement_.vcpus.size(); ++i) {
       plan_.vcpu_places.push_back(
           {.name = fmt::format("vcpu{}", i), .limits = {.cpus = placement_.vcpus[i]}});
     }
-    plan_.emulator_place = {.name = "emulator", .limits = {.cpus = cpus}};
+    plan_.emulator_place = {.name = "emulator", .limits = {.cpus = placement_.emulator}};
     cgroup.children = plan_.vcpu_places;
     cgroup.children.push_back(plan_.emulator_place);
     plan_.steps.push_back(std::move(cgroup));

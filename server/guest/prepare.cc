@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "net/host/mac_address.h"
 #include "net/host/tap.h"
 #include "server/guest/device_spec_check.h"
 #include "server/guest/reservation_view.h"
+#include "server/guest/spec_check.h"
+#include "server/overcommit/admission.h"
 
 namespace berth::server {
 namespace {
@@ -50,6 +53,56 @@ Status CheckFiles(HostEffects& host, const LaunchPlan& plan, const v1::GuestSpec
   return Ok();
 }
 
+GuestDemand DemandOf(const v1::GuestSpec& spec, const PlacementRequest& request, const HostPolicy& policy) {
+  const int devices = spec.disks_size() + spec.network_interfaces_size() + (spec.entropy_device() ? 1 : 0) +
+                      (spec.memory().balloon() ? 1 : 0) + 1;  // The console.
+  return {.size = {.memory_bytes = static_cast<uint64_t>(MemorySize(spec)),
+                   .page_size_bytes = request.page_size_bytes,
+                   .vcpus = request.vcpu_count,
+                   .devices = devices,
+                   .assigned_devices = spec.assigned_devices_size()},
+          .dedicated_vcpus = request.cpu_policy == CpuPolicy::kDedicated ? request.vcpu_count : 0,
+          .passthrough = spec.assigned_devices_size() > 0,
+          .policy = policy.guest_defaults};
+}
+
+// Nodes that are for guests, of which the owner may have named some.
+Status LimitNodes(const HostPolicy& policy, PlacementRequest* request) {
+  if (policy.guest_nodes.empty()) return Ok();
+  for (int node : request->host_nodes) {
+    if (policy.guest_nodes.Contains(node)) continue;
+    return Fail(
+        Error(Code::kFailedPrecondition, fmt::format("node {} is not for guests; nodes {} are (guest-nodes)",
+                                                     node, policy.guest_nodes.ToString()))
+            .Reason("HOST_NODE_NOT_FOR_GUESTS")
+            .With("node", std::to_string(node))
+            .Field("guest.spec.placement.host_nodes"));
+  }
+  if (request->host_nodes.empty())
+    request->host_nodes.assign(policy.guest_nodes.begin(), policy.guest_nodes.end());
+  return Ok();
+}
+
+// Admits the guest to the host as a whole, and then finds its place.
+Result<Placement> AdmitAndPlace(const host::HostSnapshot& host, const Ledger& ledger,
+                                const v1::GuestSpec& spec, const HostPolicy& policy,
+                                PlacementRequest request) {
+  TRY(LimitNodes(policy, &request));
+  const HostModel model = MakeHostModel(host, policy.pools);
+  int vcpus = 0;
+  for (const Reservation& reservation : ledger) vcpus += reservation.vcpus;
+  const HostUse use = UseOf(model, RoomBeside(model, ledger), request.page_size_bytes, vcpus);
+  const bool page_size_known = use.memory_bytes > 0;
+  if (page_size_known) {
+    const Admission admission = TRY(Admit(policy, DemandOf(spec, request, policy), use, {}));
+    for (const std::string& warning : admission.warnings) LOG_WARNING("{}: {}", request.guest, warning);
+    request.millicpus_per_shared_vcpu = admission.millicpus_per_shared_vcpu;
+    request.memory_permille = admission.memory_permille;
+    request.overhead_bytes = admission.overhead_bytes;
+  }
+  return Place(host, ledger, request, policy.pools);
+}
+
 }  // namespace
 
 Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
@@ -62,7 +115,8 @@ Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
   prepared.devices = TRY(ResolveDevices(snapshot, spec, claims, quarantined, guest.guest.uid()));
   PlacementRequest request = ToPlacementRequest(spec, prepared.devices);
   request.guest = guest.guest.name();
-  prepared.placement = TRY(Place(snapshot, purpose == PrepareFor::kStart ? ledger : Ledger(), request));
+  prepared.placement = TRY(AdmitAndPlace(snapshot, purpose == PrepareFor::kStart ? ledger : Ledger(), spec,
+                                         settings.policy, std::move(request)));
   TRY(CheckBridges(snapshot, spec));
   prepared.plan = MakeLaunchPlan(guest, prepared.devices, prepared.placement, settings);
   TRY(CheckFiles(host, prepared.plan, spec, purpose));

@@ -25,7 +25,8 @@ enum class PrepareFor {
   kDefinition,
 };
 
-// The errors of ResolveDevices, Place and OpenFile; NOT_FOUND, BRIDGE_NOT_FOUND. Changes nothing.
+// The errors of ResolveDevices, Admit, Place and OpenFile; NOT_FOUND, BRIDGE_NOT_FOUND; FAILED_PRECONDITION,
+// HOST_NODE_NOT_FOR_GUESTS. Changes nothing.
 Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
                                    const std::vector<Claim>& claims,
                                    const std::vector<Quarantined>& quarantined, const Ledger& ledger,

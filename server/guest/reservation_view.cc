@@ -28,7 +28,7 @@ v1::HostReservation ToHostReservation(const Reservation& reservation) {
 }
 
 Reservation ToReservation(const v1::Guest& guest) {
-  Reservation reservation{.guest = guest.name()};
+  Reservation reservation{.guest = guest.name(), .vcpus = guest.spec().cpus().vcpu_count()};
   const v1::HostReservation& shown = guest.placement().reserved();
   for (int cpu : shown.dedicated_cpus()) reservation.dedicated_cpus.Insert(cpu);
   for (const v1::NodeReservation& node : shown.nodes()) {
@@ -38,7 +38,8 @@ Reservation ToReservation(const v1::Guest& guest) {
                                     .size_bytes = static_cast<uint64_t>(pages.size_bytes())});
     }
     if (node.shared_millicpus() > 0)
-      reservation.shared_cpus.push_back({.host_node = node.host_node(), .millicpus = node.shared_millicpus()});
+      reservation.shared_cpus.push_back(
+          {.host_node = node.host_node(), .millicpus = node.shared_millicpus()});
   }
   for (const v1::ClaimedDevice& device : guest.claimed_devices()) {
     Reservation::Device& taken = reservation.devices.emplace_back();

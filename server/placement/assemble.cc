@@ -21,6 +21,7 @@ class Assembly {
     placement_.vcpus.resize(request_.vcpu_count);
     placement_.nodes.resize(choice_.guest_nodes.size());
     placement_.reservation.guest = request_.guest;
+    placement_.reservation.vcpus = request_.vcpu_count;
     placement_.reservation.apart_from = request_.apart_from;
     DedicateCpus();
     ShareCpus();

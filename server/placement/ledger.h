@@ -25,6 +25,7 @@ struct Reservation {
     std::optional<int> host_node;
   };
   std::string guest;            // "guests/a"
+  int vcpus = 0;                // Of all kinds.
   host::CpuSet dedicated_cpus;  // Nobody else's; with them the threads that are kept idle.
   std::vector<Memory> memory;
   std::vector<SharedCpus> shared_cpus;  // Its part of the nodes' shared CPUs.

@@ -19,7 +19,7 @@ enum class CpuPolicy { kShared, kDedicated, kMixed };
 // has several threads a core.
 enum class SiblingPolicy { kPrefer, kIsolate, kRequire };
 
-// kRequired: the device is on one of the guest's host nodes. kPreferred: as near as can be.
+// kRequired: the device is on a host node that has memory of the guest's. kPreferred: as near as can be.
 enum class DeviceAffinity { kRequired, kPreferred, kNone };
 
 // Where the threads that are no vCPUs run. kIsolated: CPUs of their own, on guest node 0.

@@ -40,9 +40,14 @@ class Best {
  public:
   explicit Best(const Problem& problem) : problem_(problem) {}
 
-  // `parts` hold the guest on `nodes`, at this cost; ties go to whoever came first.
+  // `parts` hold the guest on `nodes`, at this cost; ties go to whoever came first. Devices are to be where
+  // the guest has memory.
   void Offer(NodeMask nodes, const Score& cost, std::vector<Part> parts) {
-    auto devices = problem_.devices.Match(nodes);
+    NodeMask with_memory = 0;
+    for (const Part& part : parts) {
+      if (part.demand.pages > 0) with_memory |= NodeMask{1} << part.host_node;
+    }
+    auto devices = problem_.devices.Match(with_memory);
     if (!devices) return;
     Score score = cost;
     score.device_distance = devices->distance;

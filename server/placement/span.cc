@@ -31,6 +31,34 @@ std::vector<uint64_t> SplitWithin(uint64_t total, const std::vector<uint64_t>& w
   return parts;
 }
 
+// Out of what is less than a page first, so that as many whole pages remain as can.
+std::vector<uint64_t> SplitOverhead(uint64_t bytes, uint64_t page, const std::vector<uint64_t>& room) {
+  std::vector<uint64_t> rests, wholes;
+  uint64_t sum_of_rests = 0;
+  for (uint64_t one : room) {
+    rests.push_back(one % page);
+    wholes.push_back(one - one % page);
+    sum_of_rests += rests.back();
+  }
+  const uint64_t in_rests = std::min(bytes, sum_of_rests);
+  std::vector<uint64_t> parts = SplitWithin(in_rests, {}, rests);
+  const std::vector<uint64_t> more = SplitWithin(bytes - in_rests, {}, wholes);
+  if (more.empty()) return {};
+  for (size_t i = 0; i < parts.size(); ++i) parts[i] += more[i];
+  return parts;
+}
+
+// At least one to each that has room: devices on that node are then beside the guest, however its CPUs are
+// split.
+void GiveEachOne(const std::vector<uint64_t>& caps, std::vector<uint64_t>* parts) {
+  for (size_t i = 0; i < caps.size(); ++i) {
+    const auto largest = std::max_element(parts->begin(), parts->end());
+    if ((*parts)[i] > 0 || caps[i] == 0 || *largest < 2) continue;
+    --*largest;
+    ++(*parts)[i];
+  }
+}
+
 // How many groups of dedicated vCPUs a node takes.
 uint64_t GroupsOn(const NodeRoom& room, const CpuShape& shape) {
   const int threads = std::max(room.dedicable(), 0);
@@ -73,7 +101,7 @@ std::vector<Part> SplitOver(const Problem& problem, const Demand& demand, NodeMa
   if (helpers.empty()) return {};
 
   uint64_t width = 0;
-  std::vector<uint64_t> sharable(parts.size());
+  std::vector<uint64_t> sharable(parts.size()), ordinary_bytes;
   for (size_t i = 0; i < parts.size(); ++i) {
     parts[i].demand.helpers = static_cast<int>(helpers[i]);
     used[i] += parts[i].demand.helpers;
@@ -81,16 +109,16 @@ std::vector<Part> SplitOver(const Problem& problem, const Demand& demand, NodeMa
     sharable[i] = Positive(left);
     width += sharable[i];
     caps[i] = Positive(int64_t{1000} * left - room(i).shared_millicpus);
+    ordinary_bytes.push_back(room(i).ordinary_bytes);
   }
   if (demand.millicpus > 0 && width < static_cast<uint64_t>(demand.shared())) return {};
   const auto millicpus = SplitWithin(demand.millicpus, sharable, caps);
   if (millicpus.empty()) return {};
 
   const bool ordinary = problem.request.page_size_bytes == kOrdinaryPageBytes;
-  for (size_t i = 0; i < parts.size(); ++i) caps[i] = room(i).ordinary_bytes;
-  const auto overhead = SplitWithin(demand.overhead_bytes, {}, caps);
-  if (overhead.empty()) return {};
   const uint64_t page = BytesPerPage(problem.request);
+  const auto overhead = SplitOverhead(demand.overhead_bytes, page, ordinary_bytes);
+  if (overhead.empty()) return {};
   std::vector<uint64_t> weights(parts.size());
   for (size_t i = 0; i < parts.size(); ++i) {
     parts[i].demand.millicpus = static_cast<int64_t>(millicpus[i]);
@@ -99,11 +127,12 @@ std::vector<Part> SplitOver(const Problem& problem, const Demand& demand, NodeMa
     weights[i] = 1000 * groups[i] * shape.group + millicpus[i];
   }
   const bool unweighted = demand.dedicated() == 0 && demand.millicpus == 0;
-  const auto pages = SplitWithin(demand.pages, unweighted ? even : weights, caps);
+  auto pages = SplitWithin(demand.pages, unweighted ? even : weights, caps);
   if (pages.empty()) return {};
+  GiveEachOne(caps, &pages);
   for (size_t i = 0; i < parts.size(); ++i) {
     parts[i].demand.pages = pages[i];
-    parts[i].demand.bytes = pages[i] * page;
+    parts[i].demand.bytes = parts[i].demand.pages * page;
   }
   return parts;
 }

@@ -32,12 +32,15 @@ class Berth final : public Rule {
  public:
   std::string name() const override { return "berth"; }
 
-  // The fullest host that holds the guest; hosts with devices are for guests that want them.
+  // The host with least left that holds the guest, so that large holes remain; and those with devices are for
+  // guests that want them.
   double Preference(const Host& host, const Arrival& guest) const override {
-    const double cpus = static_cast<double>(host.millicpus) / (1000.0 * host.total_threads);
-    const double memory = static_cast<double>(host.bytes) / static_cast<double>(host.total_bytes);
+    constexpr double kBytesPerCpu = 4.0 * (1 << 30);
+    const double cpus = static_cast<double>(host.millicpus) / 1000;
+    const double memory = static_cast<double>(host.bytes) / kBytesPerCpu;
     const bool kept = guest.devices == 0 && host.devices > 0;
-    return -(cpus + memory) - (kept ? 1 : 0);
+    constexpr double kMoreThanAnyHost = 1e6;
+    return -(cpus + memory) - (kept ? kMoreThanAnyHost : 0);
   }
   int compares() const override { return 4; }
 

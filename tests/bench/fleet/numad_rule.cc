@@ -20,9 +20,7 @@ double Megabytes(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20)
 class Numad final : public Rule {
  public:
   std::string name() const override { return "numad"; }
-  double Preference(const Host& host, const Arrival& guest) const override {
-    return berth_->Preference(host, guest);
-  }
+  double Preference(const Host&, const Arrival&) const override { return 0; }
 
   std::optional<Offer> Place(const Host& host, const Arrival& guest, const std::string& name) const override {
     const int count = static_cast<int>(host.model->nodes.size());
@@ -91,8 +89,6 @@ class Numad final : public Rule {
     }
     return left == 0;
   }
-
-  const std::unique_ptr<Rule> berth_ = MakeBerth();
 };
 
 }  // namespace

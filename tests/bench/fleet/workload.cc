@@ -35,7 +35,7 @@ int Draw(Random& random, const std::array<Size, kCount>& sizes) {
 
 // Pareto, cut off; a shape just above 1 has most of its mean in its tail.
 double Lifetime(Random& random) {
-  return std::min(random.Pareto(kMeanLifetime / 8, 1.15), 40 * kMeanLifetime);
+  return std::min(random.Pareto(kMeanLifetime / 8, 1.15), 10 * kMeanLifetime);
 }
 
 Arrival DrawGuest(Random& random) {
@@ -73,7 +73,7 @@ std::vector<Arrival> MakeArrivals(const Workload& workload) {
   std::vector<Arrival> arrivals;
   double time = 0;
   for (int i = 0; i < workload.arrivals; ++i) {
-    const double load = 0.5 + 1.0 * i / workload.arrivals;
+    const double load = 0.6 + 1.4 * i / workload.arrivals;
     time += random.Exponential(1 / (filling * load));
     arrivals.push_back(DrawGuest(random));
     arrivals.back().time = time;

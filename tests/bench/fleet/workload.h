@@ -26,7 +26,7 @@ struct Workload {
   int host_cpus = 0;  // Of the whole fleet.
 };
 
-// The rate of arrivals rises slowly, from half of what fills the fleet to well above it.
+// The rate of arrivals rises slowly, from 0.6 of what fills the fleet to twice that.
 std::vector<Arrival> MakeArrivals(const Workload& workload);
 
 // The kinds of hosts of a fleet; host `i` is of kind `i` modulo their number.

@@ -117,6 +117,15 @@ TEST(NodeChoice, RequiredDevicesOfTwoNodesMakeAGuestSpanBoth) {
   EXPECT_THAT(MemoryNodes(*Place(Make(kFourNodes), {}, request)), ElementsAre(1, 2));
 }
 
+TEST(NodeChoice, ANodeWithoutRoomIsBesideNoDevice) {
+  PlacementRequest request = Guest(1, kGiB);
+  AddDevices(&request, {1}, 1, DeviceAffinity::kRequired);
+  AddDevices(&request, {2}, 1, DeviceAffinity::kRequired);
+  EXPECT_THAT(MemoryNodes(*Place(Make(kFourNodes), {}, request)), ElementsAre(1, 2));
+  const Ledger ledger = {{.guest = "guests/a", .memory = {{.host_node = 2, .size_bytes = 16 * kGiB}}}};
+  EXPECT_EQ(Place(Make(kFourNodes), ledger, request).error().reason(), "DEVICE_AFFINITY_NOT_MET");
+}
+
 TEST(NodeChoice, AnyDeviceOfAPoolThatHasRoomBesideIt) {
   PlacementRequest request = Guest(6, kGiB);
   AddDevices(&request, {0, 1}, 1, DeviceAffinity::kRequired);
