@@ -14,8 +14,8 @@ const CreateOption* Find(std::span<const CreateOption> table, std::string_view n
 
 }  // namespace
 
-CreateOptions::CreateOptions(std::span<const CreateOption> table) : table_(table) {
-  for (const CreateOption& option : table) {
+CreateOptions::CreateOptions(std::vector<CreateOption> table) : table_(std::move(table)) {
+  for (const CreateOption& option : table_) {
     if (!option.default_value.empty()) (void)Set(option.name, option.default_value);
   }
 }

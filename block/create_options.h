@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -23,8 +24,10 @@ struct CreateOption {
 // Values by name, each of a known option and of its type. Sizes are kept as numbers of bytes.
 class CreateOptions {
  public:
-  // `table` outlives this. Starts with the defaults.
-  explicit CreateOptions(std::span<const CreateOption> table);
+  // Starts with the defaults.
+  explicit CreateOptions(std::vector<CreateOption> table);
+  explicit CreateOptions(std::span<const CreateOption> table)
+      : CreateOptions(std::vector<CreateOption>(table.begin(), table.end())) {}
 
   // INVALID_ARGUMENT if the table has no such option or the value is not of its type.
   Status Set(std::string_view name, std::string_view value);
@@ -36,10 +39,10 @@ class CreateOptions {
   uint64_t Number(std::string_view name) const;     // Of sizes and numbers; 0 if not set.
   bool Bool(std::string_view name) const;           // False if not set.
 
-  std::span<const CreateOption> table() const { return table_; }
+  const std::vector<CreateOption>& table() const { return table_; }
 
  private:
-  std::span<const CreateOption> table_;
+  std::vector<CreateOption> table_;
   std::map<std::string, std::string, std::less<>> values_;
 };
 

@@ -3,7 +3,7 @@
 namespace berth::block {
 namespace {
 
-constexpr const Format* kFormats[] = {&kRawFormat};
+constexpr const Format* kFormats[] = {&kRawFormat, &kQcow2Format};
 constexpr const Protocol* kProtocols[] = {&kFileProtocol};
 
 }  // namespace

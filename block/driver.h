@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,7 +23,6 @@ struct OpenFlags {
   bool direct = false;         // O_DIRECT
   bool no_flush = false;       // Flushes do nothing: a host that crashes may lose the image.
   bool write_through = false;  // Every write is a flushed write.
-  bool share_write = false;    // Others may write: raw content, whose meaning does not hang on it.
   bool force_share = false;    // Takes no locks: the content may change meanwhile. Read-only.
   bool no_backing = false;     // Leaves the backing image closed.
   bool no_io = false;          // Only asked about: data files may be missing.
@@ -52,6 +52,7 @@ struct OpenContext {
 struct Measurement {
   uint64_t required_bytes = 0;
   uint64_t fully_allocated_bytes = 0;
+  std::optional<uint64_t> bitmap_bytes{};  // Of bitmaps that could be copied.
 };
 
 struct Format {
@@ -65,6 +66,8 @@ struct Format {
   // Options of `create`; the format has checked nothing of them but types. Null: cannot be created.
   std::span<const CreateOption> create_options{};
   Status (*create)(const std::string& filename, const CreateOptions& options) = nullptr;
+  // Whether its images can be written compressed (FormatImage::Pack).
+  bool compresses = false;
   // For `size_bytes` of which `source` (may be null) is the content. Null: cannot tell.
   Result<Measurement> (*measure)(const CreateOptions& options, Image* source) = nullptr;
 };

@@ -23,6 +23,7 @@ namespace {
 // No file system has larger files.
 constexpr uint64_t kMaxFileBytes = INT64_MAX & ~uint64_t{4095};
 constexpr uint64_t kFillBytes = 1 << 20;
+constexpr uint64_t kFirstBlockBytes = 4096;
 
 class FileImage final : public Image {
  public:
@@ -33,6 +34,7 @@ class FileImage final : public Image {
   }
 
   int fd() const { return fd_.get(); }
+  const FileImageOptions& options() const { return options_; }
   uint64_t size_bytes() const override { return size_; }
   const Limits& limits() const override { return file_.info.limits; }
   int Perform(const Request& request) override;
@@ -43,6 +45,7 @@ class FileImage final : public Image {
  private:
   uint64_t limit() const { return file_.info.is_block_device ? size_.load() : kMaxFileBytes; }
   int Run(Request* request);
+  int WriteAllZeroes(const Request& request);
 
   const UniqueFd fd_;
   const FileImageOptions options_;
@@ -68,6 +71,16 @@ int FileImage::Run(Request* request) {
   return transfer.error();
 }
 
+int FileImage::WriteAllZeroes(const Request& request) {
+  const std::vector<uint8_t> zeroes(std::min(request.length, kFillBytes));
+  for (uint64_t done = 0; done < request.length;) {
+    const uint64_t step = std::min<uint64_t>(zeroes.size(), request.length - done);
+    if (const int error = Write(this, request.offset + done, {zeroes.data(), step}); error != 0) return error;
+    done += step;
+  }
+  return 0;
+}
+
 int FileImage::Perform(const Request& request) {
   if (request.op == Op::kFlush && options_.no_flush) return 0;
   if (const int error = CheckRequest(request, limit(), limits().read_only); error != 0) return error;
@@ -75,9 +88,9 @@ int FileImage::Perform(const Request& request) {
   own.fua = (request.fua || options_.write_through) && !options_.no_flush;
   const uint64_t end = request.offset + request.length;
   const bool writes = request.op == Op::kWrite || request.op == Op::kWriteZeroes;
-  if (request.op == Op::kWriteZeroes && end > size_ && !file_.info.is_block_device) {
-    // What is behind the end reads as zeroes once the file is longer.
-    if (::ftruncate(fd_.get(), static_cast<off_t>(end)) != 0) return errno;
+  if (request.op == Op::kWriteZeroes && request.length != 0 && end > size_ && !file_.info.is_block_device) {
+    // Makes the file longer and never shorter, whoever else is at it: what is new reads as zeroes.
+    if (::fallocate(fd_.get(), 0, static_cast<off_t>(end - 1), 1) != 0) return WriteAllZeroes(request);
   }
   if (const int error = Run(&own); error != 0) return error;
   if (writes) {
@@ -127,6 +140,11 @@ Status FileImage::Resize(uint64_t size_bytes, Preallocation preallocation) {
     return FailErrno(errno, "Failed to resize the file");
   }
   size_ = size_bytes;
+  // A file with a first block tells what its file system demands of direct I/O.
+  if (before == 0 && size_bytes >= kFirstBlockBytes && preallocation == Preallocation::kOff) {
+    const std::vector<uint8_t> block(kFirstBlockBytes);
+    (void)Write(this, 0, block);
+  }
   if (preallocation == Preallocation::kFull) {
     std::vector<uint8_t> zeroes(kFillBytes);
     for (uint64_t at = before; at < size_bytes;) {
@@ -164,17 +182,11 @@ Result<std::unique_ptr<Image>> OpenFile(Options* options, const OpenFlags& flags
   if (::fstat(fd.get(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
     return Fail(Code::kInvalidArgument, "'file' driver requires '{}' to be a regular file", path);
   }
-  if (locking && !flags.force_share) {
-    TRY(LockFile(fd.get(), path,
-                 {.read = !flags.no_io,
-                  .write = flags.writable,
-                  .resize = flags.writable,
-                  .share_write = flags.share_write,
-                  .share_resize = flags.share_write}));
-  }
-  auto image = TRY(CreateFileImage(
-      std::move(fd),
-      {.read_only = !flags.writable, .no_flush = flags.no_flush, .write_through = flags.write_through}));
+  auto image = TRY(CreateFileImage(std::move(fd), {.read_only = !flags.writable,
+                                                   .no_flush = flags.no_flush,
+                                                   .write_through = flags.write_through,
+                                                   .lock = locking && !flags.force_share,
+                                                   .reads = !flags.no_io}));
   image->SetIdentity(S_ISBLK(status.st_mode) ? "host_device" : "file", path);
   return image;
 }
@@ -215,6 +227,18 @@ Result<std::unique_ptr<Image>> CreateFileImage(UniqueFd fd, const FileImageOptio
   FileInfo info = TRY(DescribeFile(fd.get()));
   info.limits.read_only |= options.read_only;
   return std::make_unique<FileImage>(std::move(fd), info, options);
+}
+
+Status LockFileImage(Image* image, bool share) {
+  const auto* file = dynamic_cast<const FileImage*>(image);
+  if (file == nullptr || !file->options().lock) return Ok();
+  const bool writes = !file->options().read_only;
+  return LockFile(file->fd(), file->filename(),
+                  {.read = file->options().reads,
+                   .write = writes,
+                   .resize = writes && !share,
+                   .share_write = share,
+                   .share_resize = share});
 }
 
 int FileDescriptorOf(const Image* image) {

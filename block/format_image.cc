@@ -17,7 +17,9 @@ Result<CheckReport> FormatImage::Check(const Repair&) {
   return Fail(Code::kUnimplemented, "This image format does not support checks");
 }
 
-int FormatImage::WriteCompressed(uint64_t, std::span<const uint8_t>) { return ENOTSUP; }
+size_t FormatImage::Pack(std::span<const uint8_t>, std::span<uint8_t>) const { return 0; }
+
+int FormatImage::WritePacked(uint64_t, std::span<const uint8_t>) { return ENOTSUP; }
 
 Status FormatImage::MakeEmpty() {
   return Fail(Code::kUnimplemented, "the format {} cannot empty an image", driver());

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "block/image.h"
+#include "block/snapshot.h"
 
 namespace berth::block {
 
@@ -62,11 +63,16 @@ class FormatImage : public Image {
   virtual ImageInfo Info() const { return {}; }
   // What only this format has, as the tools print it: an object whose order is kept. Null: nothing.
   virtual nlohmann::ordered_json SpecificInfo() const;
+  // Those inside the image, in its order.
+  virtual std::vector<Snapshot> Snapshots() const { return {}; }
   // UNIMPLEMENTED for formats without a check. The image is used by nobody else meanwhile.
   virtual Result<CheckReport> Check(const Repair& repair);
-  // Stores `bytes`, one whole cluster (or the rest of the image) at `offset`, compressed if that is smaller.
-  // ENOTSUP where the format does not compress. Clusters that have content already: EIO.
-  virtual int WriteCompressed(uint64_t offset, std::span<const uint8_t> bytes);
+  // Compressed writing, in two steps so that the first can run on many threads at once. Pack compresses a
+  // whole cluster into `out`, which is as large: the bytes used, or 0 if it does not become smaller (or the
+  // format does not compress). WritePacked stores the result for the cluster at `offset`, which has no
+  // content yet (else EIO).
+  virtual size_t Pack(std::span<const uint8_t> cluster, std::span<uint8_t> out) const;
+  virtual int WritePacked(uint64_t offset, std::span<const uint8_t> packed);
   // Drops every allocation, so that all reads come from the backing image: what a commit ends with.
   virtual Status MakeEmpty();
   // Stores another reference (none: stands alone). The opened backing image is not touched.

@@ -6,6 +6,8 @@
 #include <array>
 #include <vector>
 
+#include "block/file_image.h"
+
 namespace berth::block {
 namespace {
 
@@ -115,6 +117,7 @@ Result<std::unique_ptr<Image>> OpenFormat(std::unique_ptr<Image> file, const For
     format = Probe({head.data(), size}, filename);
     context.probed = true;
   }
+  TRY(LockFileImage(context.file.get(), format == &kRawFormat));
   Options backing = TakePrefix(&context.options, "backing.");
   auto image = TRY(format->open(&context));
   TRY(RefuseLeftovers(context.options, "format", format->name));
@@ -144,7 +147,6 @@ Result<std::unique_ptr<Image>> OpenTree(Options options, const OpenFlags& flags,
   if (file.empty()) {
     return Fail(Code::kInvalidArgument, "A block device must be specified for \"file\"");
   }
-  own.share_write = format == &kRawFormat;
   auto opened = TRY(OpenProtocolOptions(std::move(file), own));
   return OpenFormat(std::move(opened), format, std::move(options), own, above);
 }
@@ -173,7 +175,9 @@ Result<std::unique_ptr<Image>> OpenImage(Options options, const OpenFlags& flags
 }
 
 Result<std::unique_ptr<Image>> OpenProtocol(const std::string& filename, const OpenFlags& flags) {
-  return OpenProtocolOptions({{"filename", filename}}, flags);
+  auto image = TRY(OpenProtocolOptions({{"filename", filename}}, flags));
+  TRY(LockFileImage(image.get(), false));
+  return image;
 }
 
 const Format* Probe(std::span<const uint8_t> head, std::string_view filename) {

@@ -14,6 +14,7 @@ namespace {
 
 // As much of a raw image as is kept from looking like another format.
 constexpr uint64_t kGuardedBytes = 512;
+constexpr uint64_t kSectorBytes = 512;
 
 class RawImage final : public FormatImage {
  public:
@@ -23,7 +24,8 @@ class RawImage final : public FormatImage {
   }
 
   uint64_t size_bytes() const override {
-    return options_.size_bytes.value_or(file()->size_bytes() - options_.offset_bytes);
+    // Disks are whole sectors: what the file lacks of its last one reads as zeroes.
+    return options_.size_bytes.value_or(AlignUp(file()->size_bytes() - options_.offset_bytes, kSectorBytes));
   }
   const Limits& limits() const override { return limits_; }
 
@@ -39,7 +41,9 @@ class RawImage final : public FormatImage {
   }
 
   Result<Extent> Map(uint64_t offset, uint64_t length) override {
-    Extent extent = TRY(file()->Map(offset + options_.offset_bytes, length));
+    const uint64_t start = offset + options_.offset_bytes, end = file()->size_bytes();
+    if (start >= end) return Extent{.offset = offset, .length = length, .allocated = true, .zero = true};
+    Extent extent = TRY(file()->Map(start, std::min(length, end - start)));
     extent.offset = offset;
     extent.ask_file = false;
     return extent;

@@ -38,9 +38,13 @@ TEST(Raw, AWindowShowsItsPartAndNothingElse) {
   EXPECT_EQ(Write(raw.get(), 99, std::vector<uint8_t>{1, 2}), EINVAL);
 }
 
-TEST(Raw, WithoutASizeItGoesToTheEnd) {
+TEST(Raw, WithoutASizeItGoesToTheEndOfTheLastSector) {
   auto raw = *CreateRawImage(File(), {.offset_bytes = 4000});
-  EXPECT_EQ(raw->size_bytes(), 96u);
+  EXPECT_EQ(raw->size_bytes(), 512u);
+  std::vector<uint8_t> bytes(512, 0xff);
+  EXPECT_EQ(Read(raw.get(), 0, bytes), 0);
+  EXPECT_EQ(bytes[95], 4095 % 256);
+  EXPECT_EQ(bytes[96], 0);
 }
 
 TEST(Raw, AWindowBeyondTheImageIsRefused) {
