@@ -7,7 +7,7 @@ namespace berth::block::qcow2 {
 
 int Checker::Count(uint64_t offset, uint64_t length) {
   if (length == 0) return 0;
-  if (offset >= kMaxHostOffset ||
+  if (offset >= kMaxHostOffset || length > kMaxHostOffset ||
       (offset + length > file_bytes_ && offset + length - file_bytes_ >= header_.cluster_bytes())) {
     Corrupt(
         "ERROR: counting reference for region exceeding the end of the file by one cluster or more: offset "

@@ -22,6 +22,8 @@ const char* SectionName(Section section) {
       return "inactive L1 table";
     case Section::kInactiveL2:
       return "inactive L2 table";
+    case Section::kSeveral:
+      return "metadata of several kinds";
   }
   return "nothing";
 }
@@ -30,7 +32,8 @@ void MetadataMap::Add(uint64_t offset, uint64_t length, Section section) {
   if (length == 0) return;
   for (uint64_t cluster = offset >> cluster_bits_; cluster <= (offset + length - 1) >> cluster_bits_;
        ++cluster) {
-    sections_[cluster] = section;
+    const auto [there, added] = sections_.emplace(cluster, section);
+    if (!added && there->second != section) there->second = Section::kSeveral;
   }
 }
 

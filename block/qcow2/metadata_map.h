@@ -16,6 +16,7 @@ enum class Section : uint8_t {
   kSnapshotTable,
   kInactiveL1,
   kInactiveL2,
+  kSeveral,  // Of a corrupt image: nothing may be written there.
 };
 const char* SectionName(Section section);
 

@@ -195,10 +195,15 @@ int Refcounts::GrowTable(uint64_t clusters_to_cover) {
   }
   if (table_clusters << header_->cluster_bits > kMaxRefcountTableBytes) return EFBIG;
 
+  const uint64_t used = table_clusters + new_blocks;
+  if (metadata_->Conflict(start << header_->cluster_bits, used << header_->cluster_bits, Section::kNone) !=
+      Section::kNone) {
+    return EIO;
+  }
+
   std::vector<uint64_t> table = table_;
   table.resize(table_clusters * entries_per_cluster);
   const uint64_t table_offset = start << header_->cluster_bits;
-  const uint64_t used = table_clusters + new_blocks;
   for (uint64_t i = 0; i < new_blocks; ++i) {
     const uint64_t offset = (start + table_clusters + i) << header_->cluster_bits;
     std::vector<uint8_t> block(header_->cluster_bytes());

@@ -57,35 +57,24 @@ Status Qcow2Image::Resize(uint64_t size_bytes, Preallocation preallocation) {
   return Preallocate(before, size_bytes - before, preallocation);
 }
 
-// A longer L1 table, written in full before the header points to it.
+// A longer L1 table, written in full and counted on the disk before the header points to it.
 Status Qcow2Image::GrowL1(uint64_t entries) {
-  if (const int error = FlushMetadata(); error != 0) return FailErrno(error, "write metadata");
-  MutexLock lock(mutex_);
   const uint64_t bytes = entries * 8, cluster = header_.cluster_bytes();
   uint64_t place = 0, clusters = 0;
-  bool fresh = false;
-  if (const int error = AllocateClusters((bytes + cluster - 1) / cluster, true, &place, &clusters, &fresh);
-      error != 0) {
-    return FailErrno(error, "Failed to grow the L1 table");
+  int error = FlushMetadata();
+  if (error == 0) {
+    MutexLock lock(mutex_);
+    bool fresh = false;
+    error = AllocateClusters((bytes + cluster - 1) / cluster, true, &place, &clusters, &fresh);
+    std::vector<uint8_t> raw(bytes);
+    for (size_t i = 0; i < l1_.size(); ++i) StoreBe<uint64_t>(&raw[i * 8], l1_[i]);
+    l2_.Drop(place, clusters * cluster);
+    if (error == 0) error = Write(file(), place, raw);
   }
-  std::vector<uint8_t> raw(bytes);
-  for (size_t i = 0; i < l1_.size(); ++i) StoreBe<uint64_t>(&raw[i * 8], l1_[i]);
-  l2_.Drop(place, clusters * cluster);
-  int error = Write(file(), place, raw);
-  // The new table is counted on the disk before anything points to it.
-  const auto blocks = refcounts_.blocks().TakeDirty();
-  const auto table = refcounts_.TakeDirtyTable();
-  for (const auto* slices : {&blocks, &table}) {
-    for (const DirtySlice& slice : *slices) {
-      if (error == 0) error = Write(file(), slice.offset, slice.bytes);
-    }
-    if (error == 0) error = Flush(file());
-  }
-  refcounts_.blocks().Written(blocks, error == 0);
-  if (error != 0) {
-    refcounts_.KeepDirtyTable(table);
-    return FailErrno(error, "Failed to grow the L1 table");
-  }
+  if (error == 0) error = FlushMetadata();
+  if (error != 0) return FailErrno(error, "Failed to grow the L1 table");
+
+  MutexLock lock(mutex_);
   Header changed = header_;
   changed.l1_offset = place;
   changed.l1_entries = static_cast<uint32_t>(entries);
