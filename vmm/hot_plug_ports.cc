@@ -132,6 +132,7 @@ Status HotPlugPorts::Unplug(const std::string& id, bool force) {
                           id))
             .Reason("UNPLUG_PENDING"));
   }
+  port->asked = true;
   const Removal removal = place_.pci->Locked([port] {
     port->port->RequestRemoval();
     return port->port->removal();
@@ -143,10 +144,12 @@ Status HotPlugPorts::Unplug(const std::string& id, bool force) {
 // What the guest did may be over by now: only how things are counts.
 void HotPlugPorts::FollowRemoval(size_t index) {
   Port& port = ports_[index];
-  if (port.id.empty()) return;
+  if (!port.asked) return;
   const Removal removal = RemovalOf(port);
   if (removal == Removal::kReleased) Take(port, "the guest gave it up");
-  if (removal == Removal::kNone) callbacks_.declined(port.id);
+  if (removal != Removal::kNone) return;
+  port.asked = false;
+  callbacks_.declined(port.id);
 }
 
 void HotPlugPorts::CompleteRemovals(const std::string& why) {
@@ -161,6 +164,7 @@ void HotPlugPorts::CompleteRemovals(const std::string& why) {
 // group.
 void HotPlugPorts::Take(Port& port, const std::string& why) {
   const std::string id = std::exchange(port.id, {});
+  port.asked = false;
   {
     const PciBus::Card card = place_.pci->Locked([&port] { return port.port->Remove(); });
     place_.memory->WaitForReaders();

@@ -68,7 +68,8 @@ class HotPlugPorts {
     std::optional<uint32_t> node;
     std::string address;  // Of what is in it.
     hw::FunctionPlan windows;
-    std::string id;  // Of the device in it; empty while it is free.
+    std::string id;      // Of the device in it; empty while it is free.
+    bool asked = false;  // The guest was asked for it, and is not known to have declined.
   };
   Port* Find(const std::string& id);
   hw::Removal RemovalOf(const Port& port) const;
