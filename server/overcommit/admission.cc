@@ -56,7 +56,7 @@ Status CheckCpus(const HostPolicy& host, const GuestDemand& guest, const HostUse
 Status CheckMemory(const HostPolicy& host, const GuestDemand& guest, const HostUse& use,
                    const Admission& admission) {
   const bool huge = guest.size.page_size_bytes != kOrdinaryPageBytes;
-  const uint64_t counted = guest.size.memory_bytes / 1000 * static_cast<uint64_t>(admission.memory_permille);
+  const uint64_t counted = guest.size.memory_bytes * static_cast<uint64_t>(admission.memory_permille) / 1000;
   const uint64_t wanted = counted + (huge ? 0 : admission.overhead_bytes);
   const uint64_t left = use.memory_bytes - std::min(use.memory_bytes, use.promised_bytes);
   if (wanted <= left) return Ok();

@@ -7,7 +7,13 @@ namespace berth::server {
 
 host::CpuSet Placement::AllCpus() const {
   host::CpuSet all;
-  for (const host::CpuSet& cpus : vcpus) all = all | cpus;
+  const host::CpuSet* last = nullptr;
+  for (const host::CpuSet& cpus : vcpus) {
+    // vCPUs that share do so on the same CPUs, mostly.
+    if (last != nullptr && *last == cpus) continue;
+    for (int cpu : cpus) all.Insert(cpu);
+    last = &cpus;
+  }
   return all;
 }
 

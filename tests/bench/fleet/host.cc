@@ -13,8 +13,7 @@ using server::IndicesOf;
 using server::NodeMask;
 using server::Reservation;
 
-Host::Host(const server::HostModel& of, const host::HostSnapshot& snapshot)
-    : model(&of), facts(&snapshot), room(of) {
+Host::Host(const server::HostModel& of) : model(&of), room(of) {
   for (uint8_t free : room.free) threads += std::popcount(free);
   for (const auto& node : of.nodes) {
     bytes += std::min(node.pages[0].total_bytes, node.pages[0].available_bytes);

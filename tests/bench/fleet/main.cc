@@ -120,9 +120,9 @@ int Run(const Options& options) {
   std::vector<server::HostModel> models;
   for (const host::HostSnapshot& kind : kinds) models.push_back(server::MakeHostModel(kind, {}));
   std::vector<Host> hosts;
-  Workload workload{.hosts = options.hosts, .arrivals = options.arrivals};
+  Workload workload{.arrivals = options.arrivals};
   for (int i = 0; i < options.hosts; ++i) {
-    hosts.emplace_back(models[i % kinds.size()], kinds[i % kinds.size()]);
+    hosts.emplace_back(models[i % kinds.size()]);
     workload.host_cpus += hosts.back().total_threads;
   }
   std::vector<std::unique_ptr<Rule>> rules;

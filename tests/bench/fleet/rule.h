@@ -17,7 +17,6 @@ inline constexpr int kMillicpusPerSharedVcpu = 250;  // A ratio of 4 for everybo
 
 struct Host {
   const server::HostModel* model = nullptr;
-  const host::HostSnapshot* facts = nullptr;
   server::HostRoom room;
   // Left on the whole host.
   int threads = 0;
@@ -27,7 +26,7 @@ struct Host {
   int total_threads = 0;
   uint64_t total_bytes = 0;
 
-  Host(const server::HostModel& of, const host::HostSnapshot& snapshot);
+  explicit Host(const server::HostModel& of);
   void Take(const server::Reservation& reservation, int sign);
   // Whether the guest fits if nodes were no matter.
   bool MayHold(const Arrival& guest) const;

@@ -50,11 +50,7 @@ class Fleet {
         if (since > 0) span += guest.time - since;
         since = guest.time;
       }
-      if (!Arrive(guest, "guests/" + std::to_string(i))) {
-        ++outcome_.rejected;
-        outcome_.rejected_millicpus +=
-            guest.dedicated ? guest.vcpus * 1000 : guest.vcpus * kMillicpusPerSharedVcpu;
-      }
+      if (!Arrive(guest, "guests/" + std::to_string(i))) ++outcome_.rejected;
       if (outcome_.rejected == 0) outcome_.placed_before_rejection = outcome_.placed;
     }
     outcome_.density = span > 0 ? weighted / span : 0;

@@ -10,7 +10,6 @@ namespace berth::fleet {
 struct Outcome {
   int placed_before_rejection = 0;  // All of them if nothing is ever rejected.
   int rejected = 0;
-  int rejected_millicpus = 0;  // In thousands of what they asked for.
   int placed = 0;
   int cross_node = 0;   // With CPUs or memory on several nodes.
   int far_devices = 0;  // Guests with a device on none of their nodes.

@@ -21,7 +21,6 @@ struct Arrival {
 
 struct Workload {
   uint64_t seed = 1;
-  int hosts = 0;
   int arrivals = 0;
   int host_cpus = 0;  // Of the whole fleet.
 };
