@@ -18,6 +18,8 @@ class HostChanges {
 
   // Another number after something has changed. Any thread.
   uint64_t count();
+  // Something has changed of which the kernel tells nothing. Any thread.
+  void Note() { ++count_; }
 
  private:
   void Hear();

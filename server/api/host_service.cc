@@ -159,6 +159,7 @@ class HostService final : public v1::HostService::Service {
     const auto address = host::PciAddress::Parse(device.pci().address());
     if (address && !request.skip_reset()) TRY(engine_.host.ResetFunction(*address));
     TRY(engine_.quarantine.Remove(KeyOf(device)));
+    changes_.Note();
     LOG_INFO("{} is recovered", device.name());
     return Find(request.name());
   }

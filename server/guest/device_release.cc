@@ -92,7 +92,11 @@ Status ReleaseDevice(Engine& engine, const GuestPtr& guest, const std::string& d
     MutexLock lock(guest->mutex);
     stored = guest->stored;
   }
-  return engine.table.Update(stored, std::move(claims));
+  TRY(engine.table.Update(stored, std::move(claims)));
+  v1::Event event = EventOf(stored.guest, v1::Event::DEVICE_DETACHED);
+  event.set_device(device_id);
+  engine.events.Publish(std::move(event));
+  return Ok();
 }
 
 }  // namespace berth::server

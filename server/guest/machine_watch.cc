@@ -19,8 +19,6 @@ std::optional<v1::Event::Kind> KindFor(control::Event::Kind kind) {
       return v1::Event::DEVICE_REQUESTED;
     case control::Event::DEVICE_FAILED:
       return v1::Event::DEVICE_FAILED;
-    case control::Event::DEVICE_UNPLUGGED:
-      return v1::Event::DEVICE_DETACHED;
     case control::Event::WARNING:
       return v1::Event::WARNING;
     default:

@@ -72,8 +72,8 @@ Result<std::vector<Attempt>> AttemptsOf(const HostModel& model, const PlacementR
                                         const CpuShape& shape, int usable_nodes) {
   std::vector<Attempt> attempts;
   const auto add = [&](Family family, const std::vector<PlacementRequest::Node>& nodes) -> Status {
-    attempts.push_back(
-        {.family = family, .nodes = nodes, .demands = TRY(DemandsOf(model, request, nodes, shape))});
+    auto demands = TRY(DemandsOf(model, request, nodes, shape));
+    attempts.push_back({.family = family, .nodes = nodes, .demands = std::move(demands)});
     return Ok();
   };
   const int group = std::max(shape.group, request.threads_per_core);
