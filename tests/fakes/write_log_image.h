@@ -71,20 +71,15 @@ class WriteLogImage final : public Image {
   const Limits limits_;
 };
 
-// The file after a crash right after the log's first `count` entries: everything before the last flush among
-// them, and of what follows whatever chance leaves, some of it torn between sectors.
-inline std::vector<uint8_t> CrashedFile(const std::vector<uint8_t>& start, std::span<const LoggedWrite> log,
+// The file after a crash: of what was written since the last flush, whatever chance leaves, some of it torn
+// between sectors.
+inline std::vector<uint8_t> CrashedFile(std::vector<uint8_t> durable, std::span<const LoggedWrite> since,
                                         std::mt19937_64* random) {
-  size_t durable = log.size();
-  while (durable != 0 && !log[durable - 1].flush) --durable;
-  std::vector<uint8_t> content = start;
-  for (size_t i = 0; i < log.size(); ++i) {
-    if (log[i].flush) continue;
-    const uint64_t all = ~uint64_t{0};
+  for (const LoggedWrite& write : since) {
     const uint64_t chance = (*random)() % 3;
-    WriteLogImage::Apply(log[i], i < durable || chance == 0 ? all : chance == 1 ? 0 : (*random)(), &content);
+    WriteLogImage::Apply(write, chance == 0 ? ~uint64_t{0} : chance == 1 ? 0 : (*random)(), &durable);
   }
-  return content;
+  return durable;
 }
 
 }  // namespace berth::block

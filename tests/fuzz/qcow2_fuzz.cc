@@ -1,7 +1,8 @@
 // qcow2 images made of anything: opened, checked, repaired, read and written. Sparse, so that a few bytes of
 // input can say where in a large file they are.
+#include <nlohmann/json.hpp>
+
 #include "base/bytes.h"
-#include "base/log.h"
 #include "block/driver.h"
 #include "block/format_image.h"
 #include "block/qcow2/format.h"
