@@ -9,6 +9,7 @@
 #include "hw/pci/pci_registers.h"
 #include "tests/fakes/fake_pci_slot.h"
 #include "tests/fakes/fake_vfio.h"
+#include "vfio/dma_listener.h"
 
 namespace berth::vfio {
 namespace {
