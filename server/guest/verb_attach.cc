@@ -12,7 +12,7 @@ namespace {
 // An id that no device of the guest has: "assigned3".
 std::string FreeId(const v1::GuestSpec& spec) {
   for (int number = 0;; ++number) {
-    const std::string id = fmt::format("assigned{}", number);
+    std::string id = fmt::format("assigned{}", number);
     const auto& devices = spec.assigned_devices();
     if (std::none_of(devices.begin(), devices.end(), [&](const auto& device) { return device.id() == id; })) {
       return id;
