@@ -37,6 +37,10 @@ struct IoOp {
   IoOp* next = nullptr;
 };
 
+// Carries `op` out on the calling thread, without an engine: the system call's result, or a negative errno
+// value. `done` is not called. Any thread.
+int64_t PerformBlocking(const IoOp& op);
+
 // Threads: everything on the loop's thread, or while no thread runs the loop.
 class IoEngine {
  public:

@@ -1,6 +1,7 @@
 // One request of a file node on its way through as many system calls as it takes.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -13,13 +14,13 @@
 
 namespace berth::block {
 
-// A file and what it has turned out to be capable of.
+// A file and what it has turned out to be capable of; several threads may find out at once.
 struct File {
   int fd = -1;
   FileInfo info;
-  bool can_punch_hole = true;
-  bool can_zero_range = true;
-  bool can_discard = true;
+  std::atomic<bool> can_punch_hole = true;
+  std::atomic<bool> can_zero_range = true;
+  std::atomic<bool> can_discard = true;
 };
 
 // What a request needs of the file node before it may start.

@@ -1,57 +1,120 @@
 #include "block/raw.h"
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
 #include "base/bytes.h"
+#include "base/pieces.h"
+#include "block/driver.h"
+#include "block/open.h"
 
 namespace berth::block {
 namespace {
 
-class RawNode final : public BlockNode {
- public:
-  RawNode(std::unique_ptr<BlockNode> child, uint64_t offset, uint64_t size, const Limits& limits)
-      : child_(std::move(child)), offset_(offset), size_(size), limits_(limits) {}
-  ~RawNode() override { child_->Drain(); }
+// As much of a raw image as is kept from looking like another format.
+constexpr uint64_t kGuardedBytes = 512;
+constexpr uint64_t kSectorBytes = 512;
 
-  uint64_t size_bytes() const override { return size_; }
+class RawImage final : public FormatImage {
+ public:
+  RawImage(std::unique_ptr<Image> file, const RawOptions& options)
+      : FormatImage(std::move(file)), options_(options), limits_(this->file()->limits()) {
+    limits_.read_only |= options.read_only;
+  }
+
+  uint64_t size_bytes() const override {
+    // Disks are whole sectors: what the file lacks of its last one reads as zeroes.
+    return options_.size_bytes.value_or(AlignUp(file()->size_bytes() - options_.offset_bytes, kSectorBytes));
+  }
   const Limits& limits() const override { return limits_; }
 
-  void Submit(List<Request> batch) override {
-    List<Request> inside;
-    while (Request* request = batch.PopFront()) {
-      if (const int error = CheckRequest(*request, size_, limits_.read_only); error != 0) {
-        Complete(request, error);
-        continue;
-      }
-      request->offset += offset_;
-      inside.PushBack(request);
+  int Perform(const Request& request) override {
+    if (const int error = CheckRequest(request, size_bytes(), limits_.read_only); error != 0) return error;
+    if (request.op == Op::kWrite && options_.guard_head && request.offset < kGuardedBytes &&
+        Disguises(request)) {
+      return EPERM;
     }
-    if (!inside.empty()) child_->Submit(std::move(inside));
+    Request moved = request;
+    moved.offset += options_.offset_bytes;
+    return file()->Perform(moved);
   }
-  void Drain() override { child_->Drain(); }
+
+  Result<Extent> Map(uint64_t offset, uint64_t length) override {
+    const uint64_t start = offset + options_.offset_bytes, end = file()->size_bytes();
+    if (start >= end) return Extent{.offset = offset, .length = length, .allocated = true, .zero = true};
+    Extent extent = TRY(file()->Map(start, std::min(length, end - start)));
+    extent.offset = offset;
+    extent.ask_file = false;
+    return extent;
+  }
+
+  Status Resize(uint64_t size_bytes, Preallocation preallocation) override {
+    if (options_.size_bytes) return Fail(Code::kUnimplemented, "Cannot resize fixed-size raw disks");
+    if (size_bytes > INT64_MAX - options_.offset_bytes)
+      return Fail(Code::kOutOfRange, "Disk size too large for the chosen offset");
+    return file()->Resize(size_bytes + options_.offset_bytes, preallocation);
+  }
+  std::optional<uint64_t> AllocatedBytes() const override { return file()->AllocatedBytes(); }
 
  private:
-  const std::unique_ptr<BlockNode> child_;
-  const uint64_t offset_;
-  const uint64_t size_;
-  const Limits limits_;
+  bool Disguises(const Request& request) const {
+    std::array<uint8_t, kGuardedBytes> head{};
+    const uint64_t size = std::min<uint64_t>(head.size(), size_bytes());
+    if (Read(file(), options_.offset_bytes, {head.data(), size}) != 0) return true;
+    CopyFromPieces(request.pieces, 0,
+                   {head.data() + request.offset, std::min(request.length, head.size() - request.offset)});
+    return Probe(head, filename()) != &kRawFormat;
+  }
+
+  const RawOptions options_;
+  Limits limits_;
 };
+
+Result<std::unique_ptr<FormatImage>> OpenRaw(OpenContext* context) {
+  RawOptions raw{.read_only = !context->flags.writable, .guard_head = context->probed};
+  if (const auto offset = Take(&context->options, "offset")) raw.offset_bytes = TRY(ParseSize(*offset));
+  if (const auto size = Take(&context->options, "size")) raw.size_bytes = TRY(ParseSize(*size));
+  return CreateRawImage(std::move(context->file), raw);
+}
+
+Status CreateRaw(const std::string& filename, const CreateOptions& options) {
+  const Protocol* protocol = ProtocolOf(filename);
+  if (protocol == nullptr || protocol->create == nullptr) {
+    return Fail(Code::kUnimplemented, "Protocol driver '{}' does not support image creation", filename);
+  }
+  return protocol->create(filename, options);
+}
+
+Result<Measurement> MeasureRaw(const CreateOptions& options, Image* source) {
+  const uint64_t size = source != nullptr ? source->size_bytes() : options.Number("size");
+  return Measurement{size, size};
+}
+
+constexpr CreateOption kCreateOptions[] = {{"size", CreateOption::Type::kSize, "Virtual disk size"}};
 
 }  // namespace
 
-Result<std::unique_ptr<BlockNode>> CreateRawNode(std::unique_ptr<BlockNode> child,
-                                                 const RawOptions& options) {
-  const uint64_t all = child->size_bytes();
+Result<std::unique_ptr<FormatImage>> CreateRawImage(std::unique_ptr<Image> file, const RawOptions& options) {
+  const uint64_t all = file->size_bytes();
   if (options.offset_bytes > all) {
-    return Fail(Code::kOutOfRange, "the window starts at {} and the image ends at {}", options.offset_bytes,
-                all);
+    return Fail(Code::kOutOfRange, "Offset ({}) cannot be greater than size of the containing file ({})",
+                options.offset_bytes, all);
   }
-  const uint64_t size = options.size_bytes.value_or(all - options.offset_bytes);
-  if (!Range{0, all}.Contains(options.offset_bytes, size)) {
-    return Fail(Code::kOutOfRange, "the window ends at {} and the image at {}", options.offset_bytes + size,
-                all);
+  if (options.size_bytes && !Range{0, all}.Contains(options.offset_bytes, *options.size_bytes)) {
+    return Fail(Code::kOutOfRange,
+                "The sum of offset ({}) and size ({}) has to be smaller or equal to the  actual size of the "
+                "containing file ({})",
+                options.offset_bytes, *options.size_bytes, all);
   }
-  Limits limits = child->limits();
-  limits.read_only |= options.read_only;
-  return std::make_unique<RawNode>(std::move(child), options.offset_bytes, size, limits);
+  return std::make_unique<RawImage>(std::move(file), options);
 }
+
+const Format kRawFormat{.name = "raw",
+                        .probe = [](std::span<const uint8_t>, std::string_view) { return 1; },
+                        .open = OpenRaw,
+                        .create_options = kCreateOptions,
+                        .create = CreateRaw,
+                        .measure = MeasureRaw};
 
 }  // namespace berth::block

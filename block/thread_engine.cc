@@ -18,9 +18,8 @@
 #include "block/engine.h"
 
 namespace berth::block {
-namespace {
 
-int64_t Perform(const IoOp& op) {
+int64_t PerformBlocking(const IoOp& op) {
   const auto offset = static_cast<off_t>(op.offset);
   const auto count = static_cast<int>(op.piece_count);
   int64_t result = -1;
@@ -45,6 +44,8 @@ int64_t Perform(const IoOp& op) {
   }
   return result < 0 ? -errno : result;
 }
+
+namespace {
 
 class ThreadEngine final : public IoEngine {
  public:
@@ -123,7 +124,7 @@ class ThreadEngine final : public IoEngine {
         if (stopping_) return;
         op = todo_.PopFront();
       }
-      op->result = Perform(*op);
+      op->result = PerformBlocking(*op);
       bool first = false;
       {
         MutexLock lock(mutex_);

@@ -11,8 +11,9 @@
 namespace berth::block {
 namespace {
 
-// Rounds of submitting and completing before the loop's other work gets its turn.
+// All that is ever submitted: the ring is restricted to these.
 constexpr uint8_t kOperations[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
+// Rounds of submitting and completing before the loop's other work gets its turn.
 constexpr int kMaxRounds = 16;
 // Kernel threads for what cannot be waited for otherwise (fdatasync, fallocate).
 constexpr unsigned kMaxKernelWorkers = 16;

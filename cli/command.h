@@ -38,14 +38,17 @@ struct Command {
   Status (*run)(const Invocation& call) = nullptr;
 };
 
-extern const Command kCompletion, kGuestConsole, kGuestCreate, kGuestDelete, kGuestEvents, kGuestList,
-    kGuestPowerButton, kGuestReset, kGuestShow, kGuestStart, kGuestStop, kHostDevices, kHostShow,
-    kOperationCancel, kOperationList, kOperationShow, kOperationWait;
+extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCreate, kGuestDelete, kGuestDetach,
+    kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestShow, kGuestStart, kGuestStop,
+    kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel, kOperationList,
+    kOperationShow, kOperationWait;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();
 
 // "web" or "guests/web" as "guests/web".
 std::string GuestName(const std::string& argument);
+// Either as "web".
+std::string GuestId(const std::string& argument);
 
 }  // namespace berth::cli

@@ -1,6 +1,5 @@
 // Completion for shells: a shell asks `berth completion words LINE...` what the last word of the line could
 // be.
-#include <fstream>
 #include <ostream>
 #include <set>
 
@@ -32,11 +31,9 @@ constexpr std::string_view kFish =
 )~";
 
 void AddGuests(const Connection& connection, std::set<std::string>& candidates) {
-  const auto page = connection.Call(connection.guests(), &berth::v1::GuestService::Stub::ListGuests,
-                                    berth::v1::ListGuestsRequest());
+  const auto page = connection.Call(&GuestService::Stub::ListGuests, berth::v1::ListGuestsRequest());
   if (!page) return;
-  for (const berth::v1::Guest& guest : page->guests())
-    candidates.insert(guest.name().substr(sizeof "guests/" - 1));
+  for (const berth::v1::Guest& guest : page->guests()) candidates.insert(GuestId(guest.name()));
 }
 
 std::set<std::string> Candidates(const Invocation& call, const std::vector<std::string>& line) {

@@ -30,10 +30,8 @@ Result<Connection> Connection::Create(const ServerOptions& options) {
   Connection connection;
   connection.options_ = options;
   connection.channel_ = grpc::CreateChannel(options.address, TRY(Credentials(options)));
-  connection.guests_ = berth::v1::GuestService::NewStub(connection.channel_);
-  connection.host_ = berth::v1::HostService::NewStub(connection.channel_);
-  connection.events_ = berth::v1::EventService::NewStub(connection.channel_);
-  connection.operations_ = google::longrunning::Operations::NewStub(connection.channel_);
+  connection.stubs_ = {GuestService::NewStub(connection.channel_), HostService::NewStub(connection.channel_),
+                       EventService::NewStub(connection.channel_), Operations::NewStub(connection.channel_)};
   return connection;
 }
 

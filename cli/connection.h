@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <tuple>
 
 #include <grpcpp/grpcpp.h>
 
@@ -14,6 +15,11 @@
 #include "google/longrunning/operations.grpc.pb.h"
 
 namespace berth::cli {
+
+using berth::v1::EventService;
+using berth::v1::GuestService;
+using berth::v1::HostService;
+using google::longrunning::Operations;
 
 inline constexpr char kDefaultServer[] = "unix:/run/berth/berthd.sock";
 
@@ -30,20 +36,20 @@ class Connection {
   // NOT_FOUND and the like if a PEM file cannot be read.
   static Result<Connection> Create(const ServerOptions& options);
 
-  berth::v1::GuestService::Stub& guests() const { return *guests_; }
-  berth::v1::HostService::Stub& host() const { return *host_; }
-  berth::v1::EventService::Stub& events() const { return *events_; }
-  google::longrunning::Operations::Stub& operations() const { return *operations_; }
+  // The client's end of a service: stub<GuestService::Stub>().
+  template <typename Stub>
+  Stub& stub() const {
+    return *std::get<std::unique_ptr<Stub>>(stubs_);
+  }
 
-  // Calls a unary method and returns its answer: Call(c.guests(), &GuestService::Stub::GetGuest, request).
+  // Calls a unary method and returns its answer: Call(&GuestService::Stub::GetGuest, request).
   template <typename Stub, typename Request, typename Response>
-  Result<Response> Call(Stub& stub,
-                        grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  Result<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                         const Request& request) const {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + options_.timeout);
     Response response;
-    const grpc::Status status = (stub.*method)(&context, request, &response);
+    const grpc::Status status = (stub<Stub>().*method)(&context, request, &response);
     if (!status.ok()) return Fail(ToError(status));
     return response;
   }
@@ -56,10 +62,9 @@ class Connection {
 
   ServerOptions options_;
   std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<berth::v1::GuestService::Stub> guests_;
-  std::unique_ptr<berth::v1::HostService::Stub> host_;
-  std::unique_ptr<berth::v1::EventService::Stub> events_;
-  std::unique_ptr<google::longrunning::Operations::Stub> operations_;
+  std::tuple<std::unique_ptr<GuestService::Stub>, std::unique_ptr<HostService::Stub>,
+             std::unique_ptr<EventService::Stub>, std::unique_ptr<Operations::Stub>>
+      stubs_;
 };
 
 }  // namespace berth::cli

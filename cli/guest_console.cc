@@ -67,7 +67,7 @@ Status Run(const Invocation& call) {
   StreamConsoleRequest first;
   first.set_name(GuestName(call.arguments[0]));
   grpc::ClientContext context;
-  const auto stream = call.connection.guests().StreamConsole(&context);
+  const auto stream = call.connection.stub<GuestService::Stub>().StreamConsole(&context);
   if (!stream->Write(first)) return Fail(call.connection.ToError(stream->Finish()));
 
   std::atomic<bool> escaped = false;

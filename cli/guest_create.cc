@@ -38,16 +38,14 @@ std::string RandomUuid() {
 Status Run(const Invocation& call) {
   berth::v1::CreateGuestRequest request;
   *request.mutable_guest() = TRY(ReadSpecFile(call.Text("file")));
-  std::string id = call.arguments.empty() ? request.guest().name() : call.arguments[0];
-  if (id.starts_with("guests/")) id.erase(0, sizeof "guests/" - 1);
+  const std::string id = GuestId(call.arguments.empty() ? request.guest().name() : call.arguments[0]);
   if (id.empty()) return Fail(Code::kInvalidArgument, "the guest needs a name: berth guest create NAME");
   request.mutable_guest()->clear_name();
   request.set_guest_id(id);
   request.set_request_id(RandomUuid());
   request.set_start(call.Has("start"));
   request.set_validate_only(call.Has("dry-run"));
-  return FinishOperation(call, call.connection.Call(call.connection.guests(),
-                                                    &berth::v1::GuestService::Stub::CreateGuest, request));
+  return FinishOperation(call, call.connection.Call(&GuestService::Stub::CreateGuest, request));
 }
 
 }  // namespace

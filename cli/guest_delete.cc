@@ -16,8 +16,7 @@ Status Run(const Invocation& call) {
   request.set_name(GuestName(call.arguments[0]));
   request.set_force(call.Has("force"));
   request.set_allow_missing(call.Has("ignore-missing"));
-  return FinishOperation(call, call.connection.Call(call.connection.guests(),
-                                                    &berth::v1::GuestService::Stub::DeleteGuest, request));
+  return FinishOperation(call, call.connection.Call(&GuestService::Stub::DeleteGuest, request));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
-#include "cli/command.h"
+#include "cli/follow.h"
 #include "proto/error_details.h"
 
 namespace berth::cli {
@@ -14,43 +14,28 @@ using berth::v1::Event;
 constexpr size_t kMaxTextBytes = 500;
 
 void DescribeOptions(po::options_description& options) {
-  options.add_options()                                                             //
-      ("resume", po::value<std::string>(), "from after the event with this token")  //
-      ("count", po::value<int>(), "end after so many events");
+  options.add_options()("resume", po::value<std::string>(), "from after the event with this token");
+  DescribeFollow(options);
 }
 
-void Print(std::ostream& out, OutputFormat format, const Event& event) {
-  if (format == OutputFormat::kName) {
-    out << event.guest() << '\n';
-  } else if (format != OutputFormat::kTable) {
-    if (format == OutputFormat::kYaml) out << "---\n";
-    PrintMessage(out, format, event);
-  } else {
-    out << fmt::format("{}  {}  {}  {}{}{}\n", google::protobuf::util::TimeUtil::ToString(event.time()),
-                       Event::Kind_Name(event.kind()), event.guest(),
-                       berth::v1::Guest::State_Name(event.state()),
-                       event.device().empty() ? "" : "  " + event.device(),
-                       event.text().empty() ? "" : "  " + Printable(event.text(), kMaxTextBytes));
+void Print(const Invocation& call, const Event& event) {
+  if (call.format == OutputFormat::kName) {
+    call.out << event.guest() << '\n';
+    return;
   }
-  out.flush();
+  call.out << fmt::format("{}  {}  {}  {}{}{}\n", google::protobuf::util::TimeUtil::ToString(event.time()),
+                          Event::Kind_Name(event.kind()), event.guest(),
+                          berth::v1::Guest::State_Name(event.state()),
+                          event.device().empty() ? "" : "  " + event.device(),
+                          event.text().empty() ? "" : "  " + Printable(event.text(), kMaxTextBytes));
 }
 
 Status Run(const Invocation& call) {
   berth::v1::WatchEventsRequest request;
   if (!call.arguments.empty()) request.set_guest(GuestName(call.arguments[0]));
   request.set_resume_token(call.Text("resume"));
-  int left = call.Has("count") ? call.options["count"].as<int>() : -1;
-  grpc::ClientContext context;
-  const auto events = call.connection.events().WatchEvents(&context, request);
-  Event event;
-  while (left != 0 && events->Read(&event)) {
-    Print(call.out, call.format, event);
-    if (left > 0) --left;
-  }
-  if (left == 0) context.TryCancel();
-  const grpc::Status status = events->Finish();
-  if (left == 0 || status.ok()) return Ok();
-  return Fail(call.connection.ToError(status));
+  return Follow(call, &EventService::Stub::WatchEvents, request,
+                [&](const Event& event) { Print(call, event); });
 }
 
 }  // namespace

@@ -15,8 +15,7 @@ Status Run(const Invocation& call) {
   berth::v1::ListGuestsRequest request;
   request.set_filter(call.Text("filter"));
   do {
-    const auto page = TRY(
-        call.connection.Call(call.connection.guests(), &berth::v1::GuestService::Stub::ListGuests, request));
+    const auto page = TRY(call.connection.Call(&GuestService::Stub::ListGuests, request));
     guests.insert(guests.end(), page.guests().begin(), page.guests().end());
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());

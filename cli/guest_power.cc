@@ -7,7 +7,6 @@ namespace berth::cli {
 namespace {
 
 namespace po = boost::program_options;
-using berth::v1::GuestService;
 
 void DescribeStart(po::options_description& options) {
   options.add_options()("dry-run", "only check whether it could be started");
@@ -18,8 +17,7 @@ Status RunStart(const Invocation& call) {
   berth::v1::StartGuestRequest request;
   request.set_name(GuestName(call.arguments[0]));
   request.set_validate_only(call.Has("dry-run"));
-  return FinishOperation(
-      call, call.connection.Call(call.connection.guests(), &GuestService::Stub::StartGuest, request));
+  return FinishOperation(call, call.connection.Call(&GuestService::Stub::StartGuest, request));
 }
 
 void DescribeStop(po::options_description& options) {
@@ -34,25 +32,21 @@ Status RunStop(const Invocation& call) {
   request.set_name(GuestName(call.arguments[0]));
   request.set_force(call.Has("force"));
   if (call.Has("grace-period")) request.set_grace_period_seconds(call.options["grace-period"].as<int>());
-  return FinishOperation(
-      call, call.connection.Call(call.connection.guests(), &GuestService::Stub::StopGuest, request));
+  return FinishOperation(call, call.connection.Call(&GuestService::Stub::StopGuest, request));
 }
 
 Status RunReset(const Invocation& call) {
   berth::v1::ResetGuestRequest request;
   request.set_name(GuestName(call.arguments[0]));
-  PrintGuests(
-      call.out, call.format,
-      {TRY(call.connection.Call(call.connection.guests(), &GuestService::Stub::ResetGuest, request))});
+  PrintGuests(call.out, call.format, {TRY(call.connection.Call(&GuestService::Stub::ResetGuest, request))});
   return Ok();
 }
 
 Status RunPowerButton(const Invocation& call) {
   berth::v1::PowerButtonGuestRequest request;
   request.set_name(GuestName(call.arguments[0]));
-  PrintGuests(
-      call.out, call.format,
-      {TRY(call.connection.Call(call.connection.guests(), &GuestService::Stub::PowerButtonGuest, request))});
+  PrintGuests(call.out, call.format,
+              {TRY(call.connection.Call(&GuestService::Stub::PowerButtonGuest, request))});
   return Ok();
 }
 

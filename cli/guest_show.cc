@@ -7,9 +7,7 @@ namespace {
 Status Run(const Invocation& call) {
   berth::v1::GetGuestRequest request;
   request.set_name(GuestName(call.arguments[0]));
-  PrintGuest(
-      call.out, call.format,
-      TRY(call.connection.Call(call.connection.guests(), &berth::v1::GuestService::Stub::GetGuest, request)));
+  PrintGuest(call.out, call.format, TRY(call.connection.Call(&GuestService::Stub::GetGuest, request)));
   return Ok();
 }
 

@@ -1,6 +1,9 @@
+// The host's devices: all of them, one, and as they change.
 #include <ostream>
 
-#include "cli/command.h"
+#include "cli/device_view.h"
+#include "cli/follow.h"
+#include "proto/error_details.h"
 
 namespace berth::cli {
 namespace {
@@ -8,73 +11,102 @@ namespace {
 namespace po = boost::program_options;
 using berth::v1::HostDevice;
 
-void DescribeOptions(po::options_description& options) {
+constexpr size_t kMaxTextBytes = 200;
+
+void DescribeList(po::options_description& options) {
   options.add_options()                                                        //
       ("filter", po::value<std::string>(), "AIP-160, as 'state = AVAILABLE'")  //
-      ("all,a", "also those that cannot be assigned");
+      ("all,a", "also those that cannot be assigned")                          //
+      ("tree", "by NUMA node, port and IOMMU group");
 }
 
-std::string Kind(const HostDevice& device) {
-  if (device.has_mdev()) return "mdev";
-  if (device.has_mdev_parent()) return "mdev parent";
-  if (!device.pci().physical_function().empty()) return "VF";
-  return device.pci().total_vfs() > 0
-             ? fmt::format("PF {}/{}", device.pci().num_vfs(), device.pci().total_vfs())
-             : "PCI";
-}
-
-std::string Identifier(const HostDevice& device) {
-  return device.name().substr(device.name().rfind('/') + 1);
-}
-
-void PrintTable(std::ostream& out, const std::vector<HostDevice>& devices) {
-  Table table({"DEVICE", "KIND", "STATE", "DRIVER", "NODE", "GROUP", "DESCRIPTION", "GUEST OR OBSTACLE"});
-  for (const HostDevice& device : devices) {
-    table.Add({Identifier(device), Kind(device), HostDevice::State_Name(device.state()), device.driver(),
-               device.has_host_node() ? std::to_string(device.host_node()) : "",
-               device.has_iommu_group() ? std::to_string(device.iommu_group()) : "", device.description(),
-               device.guest().empty() ? device.obstacle() : device.guest()});
-  }
-  table.Print(out);
-
-  Table types({"MEDIATED DEVICE TYPE", "PARENT", "AVAILABLE", "NAME"});
-  bool any = false;
-  for (const HostDevice& device : devices) {
-    for (const auto& type : device.mdev_types()) {
-      types.Add({type.id(), Identifier(device), std::to_string(type.available_instances()), type.name()});
-      any = true;
-    }
-  }
-  if (!any) return;
-  out << '\n';
-  types.Print(out);
-}
-
-Status Run(const Invocation& call) {
-  std::vector<HostDevice> devices;
+Status RunList(const Invocation& call) {
+  berth::v1::ListHostDevicesResponse list;
   berth::v1::ListHostDevicesRequest request;
   request.set_parent("host");
   request.set_filter(call.Text("filter"));
   do {
-    const auto page = TRY(call.connection.Call(call.connection.host(),
-                                               &berth::v1::HostService::Stub::ListHostDevices, request));
+    const auto page = TRY(call.connection.Call(&HostService::Stub::ListHostDevices, request));
     for (const HostDevice& device : page.devices()) {
       const bool parent = device.mdev_types_size() > 0 || device.pci().total_vfs() > 0;
       if (!call.Has("all") && device.state() == HostDevice::UNASSIGNABLE && !parent) continue;
-      devices.push_back(device);
+      *list.add_devices() = device;
     }
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
-  if (call.format == OutputFormat::kTable) {
-    PrintTable(call.out, devices);
+  const std::vector<HostDevice> devices(list.devices().begin(), list.devices().end());
+  if (call.format == OutputFormat::kTable && call.Has("tree")) {
+    PrintDeviceTree(call.out, devices);
+  } else if (call.format == OutputFormat::kTable) {
+    PrintDeviceTable(call.out, devices);
   } else if (call.format == OutputFormat::kName) {
     for (const HostDevice& device : devices) call.out << device.name() << '\n';
-  } else {
-    berth::v1::ListHostDevicesResponse list;
-    for (const HostDevice& device : devices) *list.add_devices() = device;
-    PrintMessage(call.out, call.format, list);
   }
+  PrintMessage(call.out, call.format, list);
   return Ok();
+}
+
+// "0000:01:00.0", "pci-0000-01-00-0" or "host/devices/pci-0000-01-00-0".
+std::string DeviceName(std::string argument) {
+  if (argument.starts_with("host/devices/")) return argument;
+  const bool address = argument.find(':') != std::string::npos;
+  for (char& c : argument) {
+    if (address && (c == ':' || c == '.')) c = '-';
+  }
+  return (address ? "host/devices/pci-" : "host/devices/") + argument;
+}
+
+Status Show(const Invocation& call, const HostDevice& device) {
+  if (call.format == OutputFormat::kTable) PrintDevice(call.out, device);
+  if (call.format == OutputFormat::kName) call.out << device.name() << '\n';
+  PrintMessage(call.out, call.format, device);
+  return Ok();
+}
+
+Status RunShow(const Invocation& call) {
+  berth::v1::GetHostDeviceRequest request;
+  request.set_name(DeviceName(call.arguments[0]));
+  return Show(call, TRY(call.connection.Call(&HostService::Stub::GetHostDevice, request)));
+}
+
+void DescribeRecover(po::options_description& options) {
+  options.add_options()("skip-reset", "only end its quarantine: somebody has seen to it");
+}
+
+Status RunRecover(const Invocation& call) {
+  berth::v1::RecoverHostDeviceRequest request;
+  request.set_name(DeviceName(call.arguments[0]));
+  request.set_skip_reset(call.Has("skip-reset"));
+  return Show(call, TRY(call.connection.Call(&HostService::Stub::RecoverHostDevice, request)));
+}
+
+void DescribeWatch(po::options_description& options) {
+  options.add_options()("filter", po::value<std::string>(), "AIP-160, as 'state = AVAILABLE'");
+  DescribeFollow(options);
+}
+
+void PrintChange(const Invocation& call, const berth::v1::WatchHostDevicesResponse& told) {
+  const HostDevice& device = told.device();
+  if (call.format == OutputFormat::kName) {
+    if (told.has_device()) call.out << device.name() << '\n';
+    return;
+  }
+  call.out << berth::v1::WatchHostDevicesResponse::Kind_Name(told.kind());
+  if (told.has_device()) {
+    call.out << fmt::format("  {}  {}  {}{}{}", device.name(), DeviceKind(device),
+                            HostDevice::State_Name(device.state()),
+                            device.driver().empty() ? "" : "  " + Printable(device.driver(), kMaxTextBytes),
+                            device.guest().empty() ? "" : "  " + device.guest());
+  }
+  call.out << '\n';
+}
+
+Status RunWatch(const Invocation& call) {
+  berth::v1::WatchHostDevicesRequest request;
+  request.set_parent("host");
+  request.set_filter(call.Text("filter"));
+  return Follow(call, &HostService::Stub::WatchHostDevices, request,
+                [&](const berth::v1::WatchHostDevicesResponse& told) { PrintChange(call, told); });
 }
 
 }  // namespace
@@ -82,7 +114,22 @@ Status Run(const Invocation& call) {
 const Command kHostDevices = {
     .words = "host devices",
     .summary = "List the devices that can be assigned, and where they could come from",
-    .describe = DescribeOptions,
-    .run = Run};
+    .describe = DescribeList,
+    .run = RunList};
+const Command kHostDevice = {.words = "host device",
+                             .arguments = {"DEVICE"},
+                             .required = 1,
+                             .summary = "Show a device, by its address or name",
+                             .run = RunShow};
+const Command kHostRecover = {.words = "host recover",
+                              .arguments = {"DEVICE"},
+                              .required = 1,
+                              .summary = "Reset a quarantined device and end its quarantine",
+                              .describe = DescribeRecover,
+                              .run = RunRecover};
+const Command kHostWatch = {.words = "host watch",
+                            .summary = "Follow what changes about the host's devices",
+                            .describe = DescribeWatch,
+                            .run = RunWatch};
 
 }  // namespace berth::cli

@@ -30,8 +30,7 @@ std::string Dedicated(const berth::v1::Host& host, int node) {
 Status Run(const Invocation& call) {
   berth::v1::GetHostRequest request;
   request.set_name("host");
-  const berth::v1::Host host =
-      TRY(call.connection.Call(call.connection.host(), &berth::v1::HostService::Stub::GetHost, request));
+  const berth::v1::Host host = TRY(call.connection.Call(&HostService::Stub::GetHost, request));
   if (call.format == OutputFormat::kName) call.out << host.name() << '\n';
   PrintMessage(call.out, call.format, host);
   if (call.format != OutputFormat::kTable) return Ok();

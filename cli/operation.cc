@@ -8,7 +8,6 @@ namespace berth::cli {
 namespace {
 
 using google::longrunning::Operation;
-using google::longrunning::Operations;
 
 void Print(const Invocation& call, const std::vector<Operation>& operations) {
   Table table({"NAME", "OPERATION"});
@@ -23,8 +22,7 @@ Status RunList(const Invocation& call) {
   google::longrunning::ListOperationsRequest request;
   google::longrunning::ListOperationsResponse all;
   do {
-    const auto page =
-        TRY(call.connection.Call(call.connection.operations(), &Operations::Stub::ListOperations, request));
+    const auto page = TRY(call.connection.Call(&Operations::Stub::ListOperations, request));
     all.mutable_operations()->MergeFrom(page.operations());
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
@@ -37,7 +35,7 @@ Result<Operation> Get(const Invocation& call) {
   google::longrunning::GetOperationRequest request;
   request.set_name(call.arguments[0].starts_with("operations/") ? call.arguments[0]
                                                                 : "operations/" + call.arguments[0]);
-  return call.connection.Call(call.connection.operations(), &Operations::Stub::GetOperation, request);
+  return call.connection.Call(&Operations::Stub::GetOperation, request);
 }
 
 Status RunShow(const Invocation& call) {
@@ -52,7 +50,7 @@ Status RunWait(const Invocation& call) { return AwaitOperation(call, TRY(Get(cal
 Status RunCancel(const Invocation& call) {
   google::longrunning::CancelOperationRequest request;
   request.set_name(TRY(Get(call)).name());
-  TRY(call.connection.Call(call.connection.operations(), &Operations::Stub::CancelOperation, request));
+  TRY(call.connection.Call(&Operations::Stub::CancelOperation, request));
   return Ok();
 }
 

@@ -13,7 +13,6 @@ namespace berth::cli {
 namespace {
 
 using google::longrunning::Operation;
-using google::longrunning::Operations;
 using google::longrunning::WaitOperationRequest;
 
 // Shorter than any call's deadline, and short enough to show progress.
@@ -60,8 +59,7 @@ Status AwaitOperation(const Invocation& call, Operation operation) {
       WaitOperationRequest request;
       request.set_name(operation.name());
       request.mutable_timeout()->set_seconds(kWaitSeconds);
-      operation =
-          TRY(call.connection.Call(call.connection.operations(), &Operations::Stub::WaitOperation, request));
+      operation = TRY(call.connection.Call(&Operations::Stub::WaitOperation, request));
     }
   }
   if (operation.has_error()) return Fail(FromRpcStatus(operation.error()));

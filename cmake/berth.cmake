@@ -54,7 +54,9 @@ function(berth_program name)
   target_link_libraries(${name} PRIVATE berth_options ${arg_LINK})
 endfunction()
 
-# berth_test(NAME SOURCES x_test.cc LINK ...): one GoogleTest binary, run by ctest as one test.
+# berth_test(NAME SOURCES x_test.cc LINK ...): one GoogleTest binary, run by ctest as one test. The target `tests` builds
+# them all.
+add_custom_target(tests)
 function(berth_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
@@ -66,6 +68,7 @@ function(berth_test name)
     INTERPROCEDURAL_OPTIMIZATION OFF)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+  add_dependencies(tests ${name})
 endfunction()
 
 # berth_lab_test(NAME SOURCES x_test.cc LINK ...): a GoogleTest binary for the lab host, where it finds real devices and
@@ -99,5 +102,6 @@ function(berth_fuzzer name)
       INTERPROCEDURAL_OPTIMIZATION OFF)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+    add_dependencies(tests ${name})
   endif()
 endfunction()

@@ -70,6 +70,7 @@ CpuTopology ReadCpus(const HostRoots& roots) {
   topology.isolated = ReadSet(directory, "isolated");
   topology.online = ReadSet(directory, "online");
   topology.present = ReadSet(directory, "present");
+  topology.efficiency = ReadSet(SysfsDirectory(roots.sys + "/devices/cpu_atom"), "cpus");
   const bool know_online = !topology.online.empty();
   if (topology.present.empty()) {
     for (const std::string& name : directory.Names()) {

@@ -31,6 +31,8 @@ struct CpuTopology {
   CpuSet present, online;
   // Kept from the scheduler by the command line (isolcpus).
   CpuSet isolated;
+  // Efficiency cores of a hybrid processor (cpu_atom); empty if all are of one kind.
+  CpuSet efficiency;
 
   const Cpu* Find(int id) const;
 };

@@ -12,7 +12,6 @@ namespace {
 // Resource flags as the kernel prints them (include/linux/ioport.h).
 constexpr uint64_t kResourceIo = 0x100, kResourceMemory = 0x200, kResourcePrefetch = 0x2000,
                    kResource64 = 0x100000, kResourceUnset = 0x20000000;
-constexpr int kRomIndex = 6;
 constexpr int kMaxVfs = 65535;
 
 constexpr char kDevices[] = "/bus/pci/devices";
@@ -94,6 +93,25 @@ void ApplyUevent(std::string_view text, PciFunction& function) {
   }
 }
 
+// "16.0 GT/s PCIe"; 0 for "Unknown".
+int SpeedOf(const std::string& text) {
+  double gtps = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), gtps);
+  const bool good = error == std::errc() && std::string_view(end).starts_with(" GT/s");
+  return good && gtps > 0 && gtps < 10'000 ? static_cast<int>(gtps * 1000) : 0;
+}
+
+std::optional<PciLink> ReadLink(const SysfsDirectory& directory) {
+  const auto speed = [&](const char* name) { return SpeedOf(directory.Text(name).value_or("")); };
+  const auto width = [&](const char* name) { return NonNegative(directory.Number(name)).value_or(0); };
+  const PciLink link{.speed_mtps = speed("current_link_speed"),
+                     .max_speed_mtps = speed("max_link_speed"),
+                     .width = width("current_link_width"),
+                     .max_width = width("max_link_width")};
+  if (link.speed_mtps == 0) return std::nullopt;
+  return link;
+}
+
 uint16_t HexId(const SysfsDirectory& directory, const char* name) {
   return static_cast<uint16_t>(ParseHexNumber(directory.Text(name).value_or("")).value_or(0));
 }
@@ -126,6 +144,8 @@ PciFunction ReadFunction(const SysfsDirectory& directory, const PciAddress& addr
   if (has("net")) function.interfaces = directory.Enter("net").Names();
   if (has("boot_vga")) function.boot_vga = directory.Number("boot_vga") == 1;
   if (has("power_state")) function.power_state = directory.Text("power_state").value_or("");
+  if (has("max_link_speed")) function.link = ReadLink(directory);
+  if (has("nvidia")) function.vgpu = ReadVendorVgpu(directory.Enter("nvidia"));
   return function;
 }
 

@@ -9,11 +9,14 @@
 #include "base/error.h"
 #include "host/pci_address.h"
 #include "host/roots.h"
+#include "host/vendor_vgpu.h"
 
 namespace berth::host {
 
+inline constexpr int kRomIndex = 6;
+
 struct PciBar {
-  int index = 0;  // 0 to 5; 6 is the ROM.
+  int index = 0;  // 0 to 5; kRomIndex for the expansion ROM.
   // 0: the firmware or the kernel gave it no address; the function cannot be assigned.
   uint64_t address = 0;
   uint64_t size_bytes = 0;
@@ -35,6 +38,14 @@ struct SriovCapability {
   std::vector<std::optional<PciAddress>> vfs;
 };
 
+// Of a PCI Express function; what it could do and what it does now.
+struct PciLink {
+  int speed_mtps = 0, max_speed_mtps = 0;  // Megatransfers a second: 16000 is "16.0 GT/s".
+  int width = 0, max_width = 0;            // Lanes.
+
+  friend bool operator==(const PciLink&, const PciLink&) = default;
+};
+
 struct PciFunction {
   PciAddress address;
   uint16_t vendor_id = 0, device_id = 0, subsystem_vendor_id = 0, subsystem_device_id = 0;
@@ -54,7 +65,10 @@ struct PciFunction {
   std::vector<std::string> reset_methods;       // "flr", "pm", "bus", in the kernel's order of trial.
   std::vector<std::string> interfaces;          // Its network interfaces, sorted.
   bool boot_vga = false;
-  std::string power_state;  // "D0", "D3cold"…; empty if unknown.
+  std::string power_state;         // "D0", "D3cold"…; empty if unknown.
+  std::optional<PciLink> link;     // None where there is no link, or it tells nothing.
+  std::optional<VendorVgpu> vgpu;  // Of a VF that its vendor's driver makes a vGPU of.
+  std::string vfio_driver;         // Made for it: "vfio-pci" or a variant. Not of one function read alone.
 
   bool is_bridge() const { return class_code >> 16 == 0x06; }
   bool is_virtual() const { return physical_function.has_value(); }

@@ -1,19 +1,12 @@
 #include "host/pci_names.h"
 
-#include <sys/stat.h>
-
-#include <fstream>
-#include <map>
 #include <optional>
-#include <sstream>
 
-#include "base/mutex.h"
+#include "host/cached_file.h"
 #include "host/sysfs.h"
 
 namespace berth::host {
 namespace {
-
-constexpr size_t kMaxFileBytes = 16 << 20;
 
 enum class Kind : uint64_t { kVendor = 1, kDevice, kClass, kSubclass };
 
@@ -28,12 +21,6 @@ std::optional<std::pair<uint16_t, std::string>> ParseEntry(std::string_view line
   if (!id || *id < 0) return std::nullopt;
   return std::pair(static_cast<uint16_t>(*id), std::string(TrimBlanks(line.substr(digits + 2))));
 }
-
-struct File {
-  int64_t modified_ns = 0;
-  int64_t size = 0;
-  std::shared_ptr<const PciNames> names;
-};
 
 }  // namespace
 
@@ -59,23 +46,7 @@ PciNames PciNames::Parse(std::string_view text) {
   return result;
 }
 
-std::shared_ptr<const PciNames> PciNames::Load(const std::string& path) {
-  static Mutex mutex;
-  static std::map<std::string, File>* const files = new std::map<std::string, File>;
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0 || static_cast<size_t>(status.st_size) > kMaxFileBytes) {
-    return std::make_shared<const PciNames>();
-  }
-  const int64_t modified_ns = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec;
-  MutexLock lock(mutex);
-  File& file = (*files)[path];
-  if (!file.names || file.modified_ns != modified_ns || file.size != status.st_size) {
-    std::ostringstream text;
-    text << std::ifstream(path, std::ios::binary).rdbuf();
-    file = {modified_ns, status.st_size, std::make_shared<const PciNames>(Parse(text.str()))};
-  }
-  return file.names;
-}
+std::shared_ptr<const PciNames> PciNames::Load(const std::string& path) { return LoadCached<PciNames>(path); }
 
 std::string PciNames::Vendor(uint16_t vendor_id) const {
   const auto found = names_.find(Key(Kind::kVendor, vendor_id));

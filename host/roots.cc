@@ -7,7 +7,8 @@ HostRoots HostRoots::At(const std::string& directory) {
           .proc = directory + "/proc",
           .dev = directory + "/dev",
           .cgroup = directory + "/sys/fs/cgroup",
-          .pci_ids = directory + "/usr/share/misc/pci.ids"};
+          .pci_ids = directory + "/usr/share/misc/pci.ids",
+          .modules = directory + "/lib/modules"};
 }
 
 }  // namespace berth::host

@@ -14,6 +14,8 @@ struct HostRoots {
   std::string cgroup = "/sys/fs/cgroup";
   // The names of PCI vendors, devices and classes; functions stay nameless if it is not there.
   std::string pci_ids = "/usr/share/misc/pci.ids";
+  // The kernels' modules, a directory for each release.
+  std::string modules = "/lib/modules";
 
   // `directory`/sys, `directory`/proc and so on.
   static HostRoots At(const std::string& directory);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "host/module_aliases.h"
 #include "host/sysfs.h"
 
 namespace berth::host {
@@ -40,6 +41,8 @@ Result<HostSnapshot> ReadHost(const HostRoots& roots) {
   snapshot.cpus = ReadCpus(roots);
   snapshot.memory = ReadMemory(roots);
   snapshot.functions = ReadPciFunctions(roots);
+  const auto aliases = LoadModuleAliases(roots, snapshot.kernel_release);
+  for (PciFunction& function : snapshot.functions) function.vfio_driver = aliases->VfioDriverFor(function);
   snapshot.groups = ReadIommuGroups(roots);
   snapshot.mdev_parents = ReadMdevParents(roots);
   snapshot.mdevs = ReadMdevInstances(roots);

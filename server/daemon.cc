@@ -61,7 +61,8 @@ class BerthDaemon final : public Daemon {
     engine_.settings = {.runtime_dir = options.runtime_dir,
                         .first_user = options.first_user,
                         .sandbox = options.sandbox,
-                        .vhost_net = host_->Open(VhostNetDescriptor{}).has_value()};
+                        .vhost_net = host_->Open(VhostNetDescriptor{}).has_value(),
+                        .policy = options.policy};
     engine_.vmm_program = options.vmm_program;
     engine_.confinement = options.confinement;
     engine_.describe_timeout = options.describe_timeout;
@@ -72,6 +73,7 @@ class BerthDaemon final : public Daemon {
   Status Start() {
     TRY(book_.Load());
     const host::HostSnapshot snapshot = TRY(host_->Snapshot());
+    TRY(CheckAgainstHost(options_.policy, options_.policy_settings, snapshot));
     TRY(AdoptGuests(engine_, steps_, operation_table_, snapshot.boot_id));
     services_.push_back(CreateGuestService(engine_, verbs_));
     services_.push_back(CreateHostService(engine_, options_.version));
@@ -107,6 +109,7 @@ class BerthDaemon final : public Daemon {
   const std::unique_ptr<EventLoop> loop_;
   const std::unique_ptr<Database> database_;
   GuestTable guest_table_{*database_};
+  QuarantineTable quarantine_{*database_};
   StepTable steps_{*database_};
   OperationTable operation_table_{*database_};
   EventLog events_;
@@ -117,6 +120,7 @@ class BerthDaemon final : public Daemon {
   Engine engine_{.loop = *loop_,
                  .host = *host_,
                  .table = guest_table_,
+                 .quarantine = quarantine_,
                  .book = book_,
                  .events = events_,
                  .executor = executor_,

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "server/api/server.h"
 #include "server/guest/engine.h"
+#include "server/overcommit/settings.h"
 
 namespace berth::server {
 
@@ -19,6 +21,8 @@ struct DaemonOptions {
   bool sandbox = true;      // Whether VMMs also confine themselves.
   Confinement confinement;
   ListenOptions listen;
+  HostPolicy policy;
+  std::vector<Setting> policy_settings;  // What it was read from.
   std::string version;
   std::chrono::milliseconds describe_timeout{10'000};  // See Engine.
 };
@@ -32,7 +36,8 @@ class Daemon {
 };
 
 // Takes over the guests that run, puts in order what was half done, and serves. FAILED_PRECONDITION,
-// STATE_IN_USE, if another daemon has the state directory; the store's errors; StartServer's.
+// STATE_IN_USE, if another daemon has the state directory; CheckAgainstHost's for a policy that does not suit
+// the host; the store's errors; StartServer's.
 Result<std::unique_ptr<Daemon>> StartDaemon(const DaemonOptions& options, std::unique_ptr<HostEffects> host);
 
 }  // namespace berth::server

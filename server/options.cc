@@ -5,12 +5,20 @@
 
 #include <boost/program_options.hpp>
 
+#include "server/overcommit/settings.h"
+
 namespace berth::server {
 namespace {
 
 namespace po = boost::program_options;
 
 constexpr char kDefaultConfig[] = "/etc/berth/berthd.ini";
+
+// As texts: server/overcommit reads them, and says where a wrong one is.
+void DescribeHostPolicy(po::options_description& options) {
+  for (const SettingName& setting : HostPolicySettings())
+    options.add_options()(setting.name, po::value<std::string>(), setting.help);
+}
 
 po::options_description Describe(DaemonOptions& daemon, std::string& log_level) {
   po::options_description options("Options, also as lines of the configuration file");
@@ -38,11 +46,28 @@ po::options_description Describe(DaemonOptions& daemon, std::string& log_level) 
       ("empty-root", po::value(&daemon.confinement.empty_root)->default_value(true),
        "whether monitors see an empty file system; they must be linked statically")  //
       ("log-level", text(log_level, "info"), "debug, info, warning or error");
+  DescribeHostPolicy(options);
   return options;
 }
 
 tl::unexpected<Error> BadOption(const std::string& message) {
   return Fail(Error(Code::kInvalidArgument, message).Reason("BAD_OPTION"));
+}
+
+// What was said of the host's policy, and where: the file's text is what the options were read from, after
+// those of the command line.
+std::vector<Setting> PolicySettingsOf(const po::variables_map& values, const po::variables_map& command_line,
+                                      const std::string& path, const std::string& text) {
+  std::vector<Setting> settings;
+  for (const SettingName& setting : HostPolicySettings()) {
+    if (values.count(setting.name) == 0) continue;
+    const bool from_line = command_line.count(setting.name) != 0;
+    settings.push_back(
+        {.name = setting.name,
+         .value = values[setting.name].as<std::string>(),
+         .origin = from_line ? fmt::format("--{}", setting.name) : OriginOf(path, text, setting.name)});
+  }
+  return settings;
 }
 
 }  // namespace
@@ -75,8 +100,15 @@ Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const st
     const std::string path = named ? values["config"].as<std::string>() : kDefaultConfig;
     std::ifstream file(path);
     if (named && !file) return BadOption(fmt::format("{} cannot be read", path));
-    if (file) po::store(po::parse_config_file(file, file_options), values);
+    const po::variables_map command_line = values;
+    std::stringstream text;
+    if (file) {
+      text << file.rdbuf();
+      po::store(po::parse_config_file(text, file_options), values);
+    }
     po::notify(values);
+    result.daemon.policy_settings = PolicySettingsOf(values, command_line, path, text.str());
+    result.daemon.policy = TRY(ParseHostPolicy(result.daemon.policy_settings));
   } catch (const po::error& error) {
     return BadOption(error.what());
   }

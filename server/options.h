@@ -16,7 +16,8 @@ struct ProgramOptions {
   std::optional<std::string> print;
 };
 
-// The command line goes before the file. INVALID_ARGUMENT, BAD_OPTION, for what is unknown or makes no sense.
+// The command line goes before the file. INVALID_ARGUMENT, BAD_OPTION, for what is unknown or makes no sense;
+// BAD_SETTING, with the line, for the host's policy.
 Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const std::string& version);
 
 }  // namespace berth::server

@@ -42,10 +42,17 @@ VfioPciFunction::~VfioPciFunction() {
   for (const UniqueFd* watched : {&error_, &request_}) {
     if (*watched) options_.loop->Call([&] { options_.loop->Unwatch(watched->get()); });
   }
-  // First nothing interrupts the guest any more, then the guest sees nothing more, then the device's memory
-  // goes.
-  interrupts_.reset();
-  if (slot_ != nullptr) bars_.Reset();
+  Detach();
+}
+
+// First nothing interrupts the guest any more, then the guest sees nothing more, and other devices reach it
+// no more; with this object the device's memory goes, then the device, then its group if it was the last
+// there.
+void VfioPciFunction::Detach() {
+  if (slot_ == nullptr) return;
+  if (interrupts_) interrupts_->Stop();
+  bars_.Reset();
+  slot_ = nullptr;
 }
 
 Status VfioPciFunction::ReadDevice() {

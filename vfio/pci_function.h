@@ -58,6 +58,7 @@ class VfioPciFunction final : public hw::PciFunction {
   void Reset() override;
   std::span<const hw::BarRequest> bars() const override { return bars_.requests(); }
   Status Attach(hw::PciSlot* slot) override;
+  void Detach() override;
 
   Counters counters() const;
 

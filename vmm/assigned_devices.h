@@ -2,6 +2,7 @@
 // and the guest's memory mapped for their DMA.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,9 +17,15 @@
 #include "vfio/pci_function.h"
 #include "vfio/type1_container.h"
 #include "vmm/descriptors.h"
-#include "vmm/event_log.h"
 
 namespace berth::vmm {
+
+// What devices report, by their ids. Called on the control thread, maybe after the device has gone, never
+// after AssignedDevices.
+struct DeviceReports {
+  std::function<void(const std::string& id, const std::string& why)> failed;
+  std::function<void(const std::string& id)> requested;
+};
 
 // Outlives the functions it made. Control thread, but for what the functions report.
 class AssignedDevices final : public vfio::GroupObserver, public vfio::FunctionObserver {
@@ -27,30 +34,38 @@ class AssignedDevices final : public vfio::GroupObserver, public vfio::FunctionO
   // first group.
   static Result<std::unique_ptr<AssignedDevices>> Create(UniqueFd container, kvm::Vm* vm,
                                                          hw::AddressSpace* memory_space, EventLoop* control,
-                                                         EventLog* events);
+                                                         DeviceReports reports);
   ~AssignedDevices() override;
 
-  // The function behind a configuration; it is used on `loop`.
+  // The function behind a configuration; it is used on `loop`. A group that a device here is of already is
+  // known by its name, or by the descriptor that came in the same message.
   Result<std::unique_ptr<vfio::VfioPciFunction>> CreateFunction(const v1::DeviceConfig& config,
                                                                 Descriptors* fds, EventLoop* loop);
+  // Another message's descriptors follow.
+  void ForgetDescriptors() { by_descriptor_.clear(); }
 
  private:
-  AssignedDevices(UniqueFd kvm_device, hw::AddressSpace* memory_space, EventLoop* control, EventLog* events)
-      : kvm_device_(std::move(kvm_device)), memory_space_(memory_space), control_(control), events_(events) {}
+  AssignedDevices(UniqueFd kvm_device, hw::AddressSpace* memory_space, EventLoop* control,
+                  DeviceReports reports)
+      : kvm_device_(std::move(kvm_device)),
+        memory_space_(memory_space),
+        control_(control),
+        reports_(std::make_shared<const DeviceReports>(std::move(reports))) {}
+  Result<std::shared_ptr<vfio::Group>> GroupOf(const v1::VfioDevice& device, Descriptors* fds);
 
   Status GroupAdded(int group_fd) override;
   void GroupRemoved(int group_fd) override;
   void DeviceFailed(const std::string& name, const std::string& why) override;
   void DeviceRequested(const std::string& name) override;
-  void Report(v1::Event::Kind kind, const std::string& name, const std::string& text);
 
   const UniqueFd kvm_device_;
   hw::AddressSpace* const memory_space_;
   EventLoop* const control_;
-  EventLog* const events_;
+  const std::shared_ptr<const DeviceReports> reports_;
   std::unique_ptr<vfio::Type1Container> container_;
   std::unique_ptr<vfio::DmaListener> listener_;
-  std::map<uint32_t, std::weak_ptr<vfio::Group>> groups_;  // By the index of their descriptor.
+  std::map<std::string, std::weak_ptr<vfio::Group>> by_name_;
+  std::map<uint32_t, std::weak_ptr<vfio::Group>> by_descriptor_;  // Of this message.
 };
 
 }  // namespace berth::vmm

@@ -83,7 +83,7 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       return Ok();
     case v1::Request::kDescribe: {
       v1::Description* description = reply->mutable_description();
-      *description->mutable_machine() = config_;
+      *description->mutable_machine() = machine_ ? machine_->config() : config_;
       description->set_state(machine_ ? machine_->state() : v1::BUILDING);
       if (machine_) *description->mutable_built() = machine_->Built();
       description->set_pid(::getpid());
@@ -103,6 +103,12 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       return Ok();
     case v1::Request::kSetBalloon:
       return TRY(machine())->SetBalloon(request.set_balloon().size_bytes());
+    case v1::Request::kPlugDevice:
+      *reply->mutable_device() =
+          TRY(TRY(machine())->PlugDevice(request.plug_device().device(), std::move(fds)));
+      return Ok();
+    case v1::Request::kUnplugDevice:
+      return TRY(machine())->UnplugDevice(request.unplug_device().id(), request.unplug_device().force());
     case v1::Request::KIND_NOT_SET:
       break;
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "block/file.h"
-#include "hw/pci/root_port.h"
 #include "hw/virtio/block.h"
 #include "hw/virtio/net.h"
 #include "hw/virtio/pci_transport.h"
@@ -17,40 +16,49 @@ namespace {
 
 constexpr unsigned kFirstDevice = 1;  // 0 is left for the host bridge that people look for there.
 
-std::string RootAddress(unsigned device) { return fmt::format("0000:00:{:02x}.0", device); }
-
 }  // namespace
 
 Result<BuiltDevices> DeviceBuilder::Build(const v1::MachineConfig& config, PciBus& root) {
-  unsigned number = kFirstDevice, ports = 0;
+  const int needed = config.devices_size() + config.spare_ports_size();
+  if (needed > static_cast<int>(PciBus::kMaxDevices - kFirstDevice)) {
+    return Fail(
+        Error(Code::kResourceExhausted,
+              fmt::format("{} devices and {} spare ports: the root bus holds {}", config.devices_size(),
+                          config.spare_ports_size(), PciBus::kMaxDevices - kFirstDevice))
+            .Reason("TOO_MANY_DEVICES"));
+  }
+  unsigned number = kFirstDevice;
   for (const v1::DeviceConfig& device : config.devices()) {
-    if (number == PciBus::kMaxDevices) {
-      return Fail(Error(Code::kResourceExhausted,
-                        fmt::format("{} devices: the root bus holds {}", config.devices_size(),
-                                    PciBus::kMaxDevices - kFirstDevice))
-                      .Reason("TOO_MANY_DEVICES"));
-    }
-    const Devfn devfn = MakeDevfn(number, 0);
-    PciBus* bus = &root;
-    Devfn place = devfn;
-    if (device.kind_case() == v1::DeviceConfig::kVfio) {
-      auto port = CreateRootPort(
-          {.name = "port of " + device.id(), .port_number = static_cast<uint8_t>(number), .devfn = devfn},
-          root);
-      bus = &port->secondary();
-      place = 0;
-      TRY(root.Add(devfn, std::move(port)));
-    }
-    auto function = TRY(Context(Create(device), "device " + device.id()));
-    TRY(Context(bus->Add(place, std::move(function)), "device " + device.id()));
     v1::DeviceState state;
     state.set_id(device.id());
-    // Behind a port of its own: buses are numbered in the order of the ports, and Linux keeps the numbers.
-    state.set_guest_address(bus == &root ? RootAddress(number) : fmt::format("0000:{:02x}:00.0", ++ports));
+    state.set_guest_address(TRY(Context(Put(device, number, root), "device " + device.id())));
     built_.states.push_back(std::move(state));
+    if (device.has_node()) built_.nodes.push_back({MakeDevfn(number, 0), device.node()});
+    ++number;
+  }
+  for (const v1::SparePort& spare : config.spare_ports()) {
+    TRY(Context(
+        context_.ports->Add({.device = number,
+                             .reserved = {spare.memory_bytes(), spare.prefetchable_bytes(), spare.io_bytes()},
+                             .node = spare.has_node() ? std::optional(spare.node()) : std::nullopt},
+                            nullptr),
+        "a spare port"));
+    if (spare.has_node()) built_.nodes.push_back({MakeDevfn(number, 0), spare.node()});
     ++number;
   }
   return std::move(built_);
+}
+
+Result<std::string> DeviceBuilder::Put(const v1::DeviceConfig& device, unsigned number, PciBus& root) {
+  auto function = TRY(Create(device));
+  if (device.has_vfio()) {
+    return context_.ports->Add({.device = number,
+                                .node = device.has_node() ? std::optional(device.node()) : std::nullopt,
+                                .id = device.id()},
+                               std::move(function));
+  }
+  TRY(root.Add(MakeDevfn(number, 0), std::move(function)));
+  return fmt::format("0000:00:{:02x}.0", number);
 }
 
 DeviceBuilder::Function DeviceBuilder::Create(const v1::DeviceConfig& device) {
@@ -87,13 +95,7 @@ DeviceBuilder::Function DeviceBuilder::Virtio(const v1::DeviceConfig& config,
 DeviceBuilder::Function DeviceBuilder::Assigned(const v1::DeviceConfig& device) {
   if (context_.assigned == nullptr) return Fail(Code::kInvalidArgument, "there is no VFIO container");
   auto function = TRY(context_.assigned->CreateFunction(device, fds_, context_.io_loop));
-  built_.counters.emplace_back(device.id(), [raw = function.get()] {
-    const vfio::VfioPciFunction::Counters counters = raw->counters();
-    return CounterValues{
-        {"trapped_reads", counters.trapped_reads},     {"trapped_writes", counters.trapped_writes},
-        {"failed_accesses", counters.failed_accesses}, {"config_reads", counters.config_reads},
-        {"config_writes", counters.config_writes},     {"resets", counters.resets}};
-  });
+  built_.counters.emplace_back(device.id(), CountersOf(function.get()));
   return function;
 }
 
@@ -134,7 +136,7 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Balloon(const v1::DeviceCon
   const v1::BalloonDevice& config = device.balloon();
   auto balloon = TRY(VirtioBalloon::Create({.free_page_reporting = config.free_page_reporting(),
                                             .deflate_on_oom = config.deflate_on_oom(),
-                                            .pinned = context_.assigned != nullptr}));
+                                            .pinned = context_.pinned}));
   built_.balloon = balloon.get();
   return balloon;
 }
@@ -160,15 +162,14 @@ Result<unsigned> PhysicalAddressBits(const kvm::System& system) {
   return 36;
 }
 
-std::vector<acpi::PciNode> PciNodes(const v1::MachineConfig& config,
-                                    const std::vector<v1::DeviceState>& states) {
-  std::vector<acpi::PciNode> nodes;
-  for (size_t i = 0; i < states.size(); ++i) {
-    const v1::DeviceConfig& device = config.devices(static_cast<int>(i));
-    if (device.has_node())
-      nodes.push_back({MakeDevfn(kFirstDevice + static_cast<unsigned>(i), 0), device.node()});
-  }
-  return nodes;
+std::function<CounterValues()> CountersOf(const vfio::VfioPciFunction* function) {
+  return [function] {
+    const vfio::VfioPciFunction::Counters counters = function->counters();
+    return CounterValues{
+        {"trapped_reads", counters.trapped_reads},     {"trapped_writes", counters.trapped_writes},
+        {"failed_accesses", counters.failed_accesses}, {"config_reads", counters.config_reads},
+        {"config_writes", counters.config_writes},     {"resets", counters.resets}};
+  };
 }
 
 }  // namespace berth::vmm

@@ -22,6 +22,7 @@
 #include "vmm/assigned_devices.h"
 #include "vmm/console.h"
 #include "vmm/descriptors.h"
+#include "vmm/hot_plug_ports.h"
 
 namespace berth::vmm {
 
@@ -33,7 +34,9 @@ struct DeviceContext {
   hw::InterruptController* interrupts = nullptr;
   uint32_t vcpus = 1;
   Console* console = nullptr;
-  AssignedDevices* assigned = nullptr;  // Where there are any.
+  AssignedDevices* assigned = nullptr;  // Where there may be any.
+  bool pinned = false;                  // There are some from the start.
+  HotPlugPorts* ports = nullptr;
 };
 
 // What a device counts, by name.
@@ -44,6 +47,7 @@ struct BuiltDevices {
   std::vector<v1::DeviceState> states;
   // By the device's id. Any thread, while the functions are there.
   std::vector<std::pair<std::string, std::function<CounterValues()>>> counters;
+  std::vector<hw::acpi::PciNode> nodes;  // Devices of the root bus, ports included, that have a NUMA node.
   hw::VirtioBalloon* balloon = nullptr;
   hw::VirtioConsole* console = nullptr;
 };
@@ -53,11 +57,14 @@ class DeviceBuilder {
   DeviceBuilder(const DeviceContext& context, Descriptors* fds) : context_(context), fds_(fds) {}
 
   // Puts every device of the configuration on the bus: virtio devices on the root bus itself, from device 1
-  // up, assigned devices each behind a root port of its own. Errors name the device.
+  // up, assigned devices each behind a hot-plug port of its own; then the spare ports. Errors name the
+  // device.
   Result<BuiltDevices> Build(const v1::MachineConfig& config, hw::PciBus& root);
 
  private:
   using Function = Result<std::unique_ptr<hw::PciFunction>>;
+  // On the root bus as this device; the guest's address.
+  Result<std::string> Put(const v1::DeviceConfig& device, unsigned number, hw::PciBus& root);
   Function Create(const v1::DeviceConfig& device);
   Function Virtio(const v1::DeviceConfig& config, std::unique_ptr<hw::VirtioDevice> device);
   Function Assigned(const v1::DeviceConfig& device);
@@ -74,8 +81,7 @@ class DeviceBuilder {
 kvm::CpuTopology Topology(const v1::CpuConfig& cpus);
 // The width of guest-physical addresses, from CPUID 0x80000008.
 Result<unsigned> PhysicalAddressBits(const kvm::System& system);
-// Root-bus devices that have a NUMA node, for ACPI.
-std::vector<hw::acpi::PciNode> PciNodes(const v1::MachineConfig& config,
-                                        const std::vector<v1::DeviceState>& states);
+// What an assigned device counts; called while it is there.
+std::function<CounterValues()> CountersOf(const vfio::VfioPciFunction* function);
 
 }  // namespace berth::vmm

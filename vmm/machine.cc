@@ -184,16 +184,25 @@ Status Machine::CreateDevices(Descriptors& fds) {
   io_loop_ = TRY(EventLoop::Create());
   io_engine_ = TRY(block::CreateIoEngine(io_loop_.get()));
   if (const uint32_t container = config_.vfio_container_fd_plus_one(); container != 0) {
-    assigned_ = TRY(
-        AssignedDevices::Create(TRY(fds.Take(container - 1)), vm_.get(), &memory_space_, control_, events_));
+    assigned_ = TRY(AssignedDevices::Create(
+        TRY(fds.Take(container - 1)), vm_.get(), &memory_space_, control_,
+        {.failed = [this](const std::string& id, const std::string& why) { DeviceFailed(id, why); },
+         .requested = [this](const std::string& id) { DeviceRequested(id); }}));
   }
+  ports_ = std::make_unique<HotPlugPorts>(
+      HotPlugPorts::Place{pci_.get(), &memory_space_, &port_space_, control_},
+      HotPlugPorts::Callbacks{
+          .gone = [this](const std::string& id, const std::string& why) { DeviceGone(id, why); },
+          .declined = [this](const std::string& id) { DeviceDeclined(id); }});
   devices_ = TRY(DeviceBuilder({.memory = memory_.get(),
                                 .io_loop = io_loop_.get(),
                                 .io_engine = io_engine_.get(),
                                 .interrupts = interrupts_.get(),
                                 .vcpus = Topology(config_.cpus()).vcpus(),
                                 .console = console_.get(),
-                                .assigned = assigned_.get()},
+                                .assigned = assigned_.get(),
+                                .pinned = HasAssigned(),
+                                .ports = ports_.get()},
                                &fds)
                      .Build(config_, pci_->root()));
 
@@ -201,6 +210,7 @@ Status Machine::CreateDevices(Descriptors& fds) {
   const Memory64Needs memory64 = NeedsOfMemory64(needs);
   addresses_ = TRY(PlanAddressMap(memory_->size_bytes(), address_bits_, memory64.size, memory64.largest));
   layout_ = TRY(PlanLayout(needs, {map::kMmio32, addresses_.mmio64, map::kPciPorts}));
+  ports_->SetWindows(layout_);
   return pci_->Locked([this] {
     ApplyLayout(pci_->root(), layout_);
     return Ok();
@@ -264,7 +274,7 @@ Status Machine::LoadFirmware() {
     for (uint32_t distance : node.distances())
       description.distances.push_back(static_cast<uint8_t>(distance));
   }
-  description.pci_nodes = PciNodes(config_, devices_.states);
+  description.pci_nodes = devices_.nodes;
 
   const acpi::Tables tables =
       TRY(acpi::BuildTables(description, map::kAcpiTables.start, map::kAcpiTables.size));
@@ -375,17 +385,17 @@ void Machine::RequestReset() {
 }
 
 Status Machine::Reset() {
-  if (state_ == v1::POWERED_OFF || state_ == v1::FAILED) {
-    return berth::Fail(Code::kFailedPrecondition, "the machine is {}", v1::MachineState_Name(state_));
-  }
+  TRY(CheckNotOver());
   vcpus_->Pause();
   if (config_.on_reset() == v1::ON_RESET_QUIT) {
     SetState(v1::POWERED_OFF, "the guest reset its machine");
     return Ok();
   }
+  ports_->CompleteRemovals("the machine was reset");
   pci_->Reset();
   serial_->Reset();
   for (auto& vcpu : vcpus_->vcpus()) TRY(vcpu->Reset());
+  TRY(ports_->PlanCards(&layout_));
   pci_->Locked([this] { ApplyLayout(pci_->root(), layout_); });
   TRY(LoadFirmware());
   TRY(LoadKernel());

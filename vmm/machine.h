@@ -30,6 +30,7 @@
 #include "vmm/descriptors.h"
 #include "vmm/devices.h"
 #include "vmm/event_log.h"
+#include "vmm/hot_plug_ports.h"
 #include "vmm/sandbox.h"
 #include "vmm/vcpu_threads.h"
 
@@ -53,6 +54,12 @@ class Machine {
   Status AttachConsole(UniqueFd stream);
   Status SetBalloon(uint64_t size_bytes);
 
+  // One more device, and one less: the requests of these names (control.proto), with their errors.
+  Result<v1::DeviceState> PlugDevice(const v1::DeviceConfig& device, Descriptors fds);
+  Status UnplugDevice(const std::string& id, bool force);
+
+  // With the devices that are there now.
+  const v1::MachineConfig& config() const { return config_; }
   v1::MachineState state() const { return state_; }
   v1::Built Built() const;
   v1::Counters Counters() const;
@@ -77,10 +84,22 @@ class Machine {
   Status EnterKernel();
   Status AddPorts(const char* name, uint16_t port, uint64_t count, hw::IoHandler* handler);
   void RequestReset();
+  // Devices that come and go.
+  const v1::DeviceConfig* FindDevice(const std::string& id) const;
+  Status CheckNotOver() const;
+  bool HasAssigned() const;
+  void PinBalloon(bool pinned);
+  Result<v1::DeviceState> PutIntoPort(const v1::DeviceConfig& device, Descriptors* fds);
+  void DeviceGone(const std::string& id, const std::string& why);
+  void DeviceDeclined(const std::string& id);
+  void DeviceRequested(const std::string& id);
+  void DeviceFailed(const std::string& id, const std::string& why);
+  void Warn(const std::string& id, const Status& done);
+
   void Fail(const std::string& why);
   void SetState(v1::MachineState state, std::string text = {});
 
-  const v1::MachineConfig config_;
+  v1::MachineConfig config_;
   EventLoop* const control_;
   EventLog* const events_;
   v1::MachineState state_ = v1::BUILDING;
@@ -115,6 +134,7 @@ class Machine {
 
   std::unique_ptr<AssignedDevices> assigned_;  // Outlives the functions on the bus.
   std::unique_ptr<hw::PciHostBridge> pci_;
+  std::unique_ptr<HotPlugPorts> ports_;
   std::vector<hw::FunctionPlan> layout_;
   BuiltDevices devices_;
 

@@ -78,7 +78,12 @@ constexpr uint32_t kVfioRunning[] = {
     VFIO_DEVICE_SET_IRQS,      VFIO_DEVICE_RESET,  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
     VFIO_DEVICE_PCI_HOT_RESET, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA,
 };
-constexpr uint32_t kVfioEnd[] = {VFIO_GROUP_UNSET_CONTAINER};
+// Devices that come and go, of the groups that are handed over.
+constexpr uint32_t kVfioPlugging[] = {
+    VFIO_GROUP_GET_STATUS,    VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_UNSET_CONTAINER,  VFIO_SET_IOMMU,
+    VFIO_IOMMU_GET_INFO,      VFIO_GROUP_GET_DEVICE_FD, VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_GET_INFO,
+    VFIO_DEVICE_GET_IRQ_INFO,
+};
 constexpr uint32_t kNet[] = {
     TUNSETOFFLOAD,        TUNSETQUEUE,          VHOST_SET_FEATURES,   VHOST_SET_MEM_TABLE,
     VHOST_SET_VRING_NUM,  VHOST_SET_VRING_BASE, VHOST_GET_VRING_BASE, VHOST_SET_VRING_ADDR,
@@ -166,6 +171,8 @@ Status Confine(ThreadKind kind) {
   Filter filter;
   filter.Allow(kRuntime);
   for (const int call : kMapping) filter.AllowWhere(call, 2, PROT_EXEC, 0);
+  // Limits are read, to say which one a refused mapping has met; never set.
+  filter.AllowWhere(SCMP_SYS(prlimit64), 2, ~uint64_t{0}, 0);
   switch (kind) {
     case ThreadKind::kAny:
       AllowAny(filter);
@@ -186,7 +193,7 @@ Status Confine(ThreadKind kind) {
       filter.AllowRequests(kvm::RunningRequests());
       filter.AllowRequests(kvm::ControlRequests());
       filter.AllowRequests(kVfioRunning);
-      filter.AllowRequests(kVfioEnd);
+      filter.AllowRequests(kVfioPlugging);
       filter.AllowRequests(kNet);
       break;
   }

@@ -25,10 +25,10 @@ class Rtc final : public IoHandler {
   void Write(uint64_t offset, unsigned size, uint64_t value) override;
 
  private:
-  // Of UTC.
+  // Of UTC, as the registers count: month, day and weekday from 1, the rest from 0.
   struct Date {
-    int year, month, day, weekday, hour, minute,
-        second;  // As the registers count them: from 1, and the hour from 0.
+    int year, month, day, weekday;
+    int hour, minute, second;
   };
   struct Field;
   static std::optional<Field> FieldOf(uint8_t index);

@@ -102,6 +102,8 @@ Status KvmInterrupts::UnmaskAll(std::span<MsiVector* const> vectors, std::span<c
     if (!vector.masked_) continue;
     TRY(vm_->SetIrqFd(vector.eventfd_.get(), vector.gsi_, true));
     vector.masked_ = false;
+    // What was pending KVM has seen, but left in the eventfd; what comes now it takes at once.
+    DrainEventFd(vector.eventfd_.get());
   }
   return Ok();
 }

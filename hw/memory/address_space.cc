@@ -122,6 +122,23 @@ std::shared_ptr<const FlatView> AddressSpace::view() const {
   return view_;
 }
 
+// An access that begins after its reader was waited for sees the view of the last commit, or a later one:
+// the reader's lock orders the two.
+void AddressSpace::WaitForReaders() {
+  MutexLock lock(readers_mutex_);
+  for (ViewReader* reader : readers_) MutexLock wait(reader->in_access_);
+}
+
+ViewReader::ViewReader(AddressSpace& space) : space_(space) {
+  MutexLock lock(space_.readers_mutex_);
+  space_.readers_.push_back(this);
+}
+
+ViewReader::~ViewReader() {
+  MutexLock lock(space_.readers_mutex_);
+  std::erase(space_.readers_, this);
+}
+
 const FlatView& ViewReader::view() {
   const uint64_t generation = space_.generation();
   if (generation != generation_) {
@@ -192,6 +209,7 @@ void WritePiece(const FlatRange& range, uint64_t address, unsigned size, uint64_
 }  // namespace
 
 uint64_t ViewReader::Read(uint64_t address, unsigned size) {
+  MutexLock lock(in_access_);
   const FlatView& now = view();
   uint64_t value = 0;
   for (unsigned done = 0; done < size;) {
@@ -210,6 +228,7 @@ uint64_t ViewReader::Read(uint64_t address, unsigned size) {
 }
 
 void ViewReader::Write(uint64_t address, unsigned size, uint64_t value) {
+  MutexLock lock(in_access_);
   const FlatView& now = view();
   for (unsigned done = 0; done < size;) {
     const FlatRange* range = now.Find(address + done);

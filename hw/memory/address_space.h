@@ -33,6 +33,8 @@ class IoEventListener {
   virtual void Removed(const FlatIoEvent& event) = 0;
 };
 
+class ViewReader;
+
 class AddressSpace {
  public:
   AddressSpace(std::string name, uint64_t size) : root_(Region::Container(std::move(name), size)) {}
@@ -62,6 +64,10 @@ class AddressSpace {
   std::shared_ptr<const FlatView> view() const;
   // Changes with every new view; see ViewReader.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  // Waits until every access that a ViewReader began before the last commit has ended: then nobody is in a
+  // handler that has left the tree, and its owner may go. Not from within an access, nor while holding
+  // anything that a handler waits for.
+  void WaitForReaders();
 
   // Accesses that nothing claimed: reads answered with all ones, writes dropped.
   uint64_t unclaimed() const { return unclaimed_.load(std::memory_order_relaxed); }
@@ -69,6 +75,7 @@ class AddressSpace {
 
  private:
   friend class Transaction;
+  friend class ViewReader;
   Status Publish() NO_THREAD_SAFETY_ANALYSIS;
 
   Region root_;
@@ -79,17 +86,19 @@ class AddressSpace {
   mutable Mutex view_mutex_;
   std::shared_ptr<const FlatView> view_ GUARDED_BY(view_mutex_) = std::make_shared<FlatView>();
   std::atomic<uint64_t> generation_{1};
+  Mutex readers_mutex_;
+  std::vector<ViewReader*> readers_ GUARDED_BY(readers_mutex_);
   std::atomic<uint64_t> unclaimed_{0};
 };
 
-// One thread's way to look up and access what is at an address, without a lock while nothing changes. Each
+// One thread's way to look up and access what is at an address, without a lock that others contend for. Each
 // vCPU thread has one for memory and one for ports.
 class ViewReader {
  public:
-  explicit ViewReader(AddressSpace& space) : space_(space) {}
+  explicit ViewReader(AddressSpace& space);
+  ~ViewReader();
+  ViewReader(const ViewReader&) = delete;
 
-  // The current view; valid until the next call.
-  const FlatView& view();
   // `size` is 1 to 8. Splits what crosses a range; unclaimed bytes read as ones and are counted. Device
   // memory that trapped (a BAR not mapped into KVM) goes to its handler, and without one, as RAM does,
   // through the mapping.
@@ -97,9 +106,15 @@ class ViewReader {
   void Write(uint64_t address, unsigned size, uint64_t value);
 
  private:
+  friend class AddressSpace;
+  // The current view; valid until the next call.
+  const FlatView& view() REQUIRES(in_access_);
+
   AddressSpace& space_;
-  uint64_t generation_ = 0;
-  std::shared_ptr<const FlatView> view_;
+  // Held over each access, handlers included. Only AddressSpace::WaitForReaders ever waits for it.
+  Mutex in_access_;
+  uint64_t generation_ GUARDED_BY(in_access_) = 0;
+  std::shared_ptr<const FlatView> view_ GUARDED_BY(in_access_);
 };
 
 }  // namespace berth::hw

@@ -29,33 +29,52 @@ PciBus::PciBus(const Resources& resources, const PciBus* parent, Devfn parent_de
 PciBus::~PciBus() = default;
 
 Status PciBus::Add(Devfn devfn, std::unique_ptr<PciFunction> function) {
-  if (entries_.contains(devfn)) {
+  if (cards_.contains(devfn)) {
     return Fail(Code::kAlreadyExists, "{} wants {:02x}.{}, where {} is", function->name(), devfn >> 3,
-                devfn & 7, entries_.at(devfn).function->name());
+                devfn & 7, cards_.at(devfn).function->name());
   }
-  Entry entry{std::make_unique<Slot>(this, devfn), std::move(function)};
-  TRY(entry.function->Attach(entry.slot.get()));
-  entries_.emplace(devfn, std::move(entry));
+  Insert(TRY(Prepare(devfn, std::move(function))));
   return Ok();
 }
 
+Result<PciBus::Card> PciBus::Prepare(Devfn devfn, std::unique_ptr<PciFunction> function) const {
+  Card card{devfn, std::make_unique<Slot>(this, devfn), std::move(function)};
+  TRY(card.function->Attach(card.slot.get()));
+  return card;
+}
+
+void PciBus::Insert(Card card) {
+  const Devfn devfn = card.devfn;
+  CHECK(cards_.emplace(devfn, std::move(card)).second);
+}
+
+PciBus::Card PciBus::Remove(Devfn devfn) {
+  const auto found = cards_.find(devfn);
+  CHECK(found != cards_.end());
+  Card card = std::move(found->second);
+  cards_.erase(found);
+  card.function->Detach();
+  return card;
+}
+
 PciFunction* PciBus::Find(Devfn devfn) const {
-  const auto found = entries_.find(devfn);
-  return found == entries_.end() ? nullptr : found->second.function.get();
+  const auto found = cards_.find(devfn);
+  return found == cards_.end() ? nullptr : found->second.function.get();
 }
 
 std::vector<std::pair<Devfn, PciFunction*>> PciBus::functions() const {
   std::vector<std::pair<Devfn, PciFunction*>> all;
-  for (const auto& [devfn, entry] : entries_) all.emplace_back(devfn, entry.function.get());
+  for (const auto& [devfn, card] : cards_) all.emplace_back(devfn, card.function.get());
   return all;
 }
 
 PciBus* PciBus::FindBus(uint8_t own_number, uint8_t number) {
   if (number == own_number) return this;
-  for (const auto& [devfn, entry] : entries_) {
-    auto* bridge = dynamic_cast<PciBridge*>(entry.function.get());
+  for (const auto& [devfn, card] : cards_) {
+    auto* bridge = dynamic_cast<PciBridge*>(card.function.get());
     if (bridge == nullptr || bridge->secondary_number() <= own_number) continue;
     if (number < bridge->secondary_number() || number > bridge->subordinate_number()) continue;
+    if (!bridge->link_up()) return nullptr;
     return bridge->secondary().FindBus(bridge->secondary_number(), number);
   }
   return nullptr;

@@ -14,7 +14,7 @@
 
 namespace berth::hw {
 
-// One bus: functions by number. Used under the host bridge's lock.
+// One bus: functions by number. Used under the host bridge's lock, but for what says otherwise.
 class PciBus {
  public:
   static constexpr unsigned kMaxDevices = 32;
@@ -32,6 +32,21 @@ class PciBus {
 
   // Puts a function in. ALREADY_EXISTS if the number is taken.
   Status Add(Devfn devfn, std::unique_ptr<PciFunction> function);
+
+  // The same in two steps, for a machine that runs, and back. The first takes as long as the hardware does
+  // and needs no lock: nobody sees the function yet.
+  struct Card {
+    Devfn devfn = 0;
+    std::unique_ptr<PciSlot> slot;
+    std::unique_ptr<PciFunction> function;  // Goes before its slot.
+  };
+  Result<Card> Prepare(Devfn devfn, std::unique_ptr<PciFunction> function) const;
+  // The number is free.
+  void Insert(Card card);
+  // The function that is there, detached. Whoever destroys it waits for the readers of both address spaces
+  // first, without the lock.
+  Card Remove(Devfn devfn);
+
   PciFunction* Find(Devfn devfn) const;
   // Functions in order of their numbers.
   std::vector<std::pair<Devfn, PciFunction*>> functions() const;
@@ -44,14 +59,15 @@ class PciBus {
 
  private:
   class Slot;
-  struct Entry {
-    std::unique_ptr<Slot> slot;
-    std::unique_ptr<PciFunction> function;
-  };
   const Resources resources_;
   const PciBus* const parent_;
   const Devfn parent_devfn_;
-  std::map<Devfn, Entry> entries_;
+  std::map<Devfn, Card> cards_;
+};
+
+// Guest addresses behind a bridge, in bytes: 32-bit memory, 64-bit prefetchable memory, ports.
+struct WindowSizes {
+  uint64_t memory = 0, prefetchable = 0, io = 0;
 };
 
 // A function with a bus behind it.
@@ -61,9 +77,10 @@ class PciBridge : public PciFunction {
   // As the guest (or the platform) programmed them.
   virtual uint8_t secondary_number() const = 0;
   virtual uint8_t subordinate_number() const = 0;
-  // Address space to keep free behind it, for devices that are plugged in later.
-  virtual uint64_t reserved_memory_bytes() const = 0;
-  virtual uint64_t reserved_prefetchable_bytes() const = 0;
+  // Whether anything behind it can be reached.
+  virtual bool link_up() const = 0;
+  // What to keep free behind it, at least, for devices that are plugged in later.
+  virtual const WindowSizes& reserved() const = 0;
 };
 
 // The root of it all. Its handlers go to the ECAM window and to ports 0xcf8 to 0xcff; every access takes one

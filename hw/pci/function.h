@@ -57,6 +57,10 @@ class PciFunction {
   virtual std::span<const BarRequest> bars() const = 0;
   // Called once, when the function is put into its slot; before that it is not accessed.
   virtual Status Attach(PciSlot* slot) = 0;
+  // Called when it is taken off its bus: interrupts off, BARs unmapped, the slot not used any more. Accesses
+  // to its BARs that are under way may still come; it is destroyed after the last
+  // (AddressSpace::WaitForReaders).
+  virtual void Detach() { Reset(); }
 };
 
 }  // namespace berth::hw

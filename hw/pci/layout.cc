@@ -1,6 +1,7 @@
 #include "hw/pci/layout.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "hw/pci/pci_registers.h"
 
@@ -47,17 +48,17 @@ Extent ExtentOf(std::vector<Item> items) {
   return extent;
 }
 
-Status Assign(std::vector<Item>& items, const Range& window, const char* what) {
+Status Assign(std::vector<Item>& items, const Range& window, const char* what, const char* whose) {
   Sort(items);
   uint64_t at = window.start;
   for (const Item& item : items) {
     const uint64_t address = AlignUp(at, item.alignment);
     if (address < at || !window.Contains(address, item.size)) {
       const Extent needed = ExtentOf(items);
-      return Fail(
-          Error(Code::kResourceExhausted, fmt::format("the devices need {} of {}, the machine has {}",
-                                                      HumanSize(needed.size), what, HumanSize(window.size)))
-              .Reason("PCI_WINDOW_EXHAUSTED"));
+      return Fail(Error(Code::kResourceExhausted,
+                        fmt::format("the devices need {} of {}, the {} has {}", HumanSize(needed.size), what,
+                                    whose, HumanSize(window.size)))
+                      .Reason("PCI_WINDOW_EXHAUSTED"));
     }
     *item.address = address;
     at = address + item.size;
@@ -67,11 +68,13 @@ Status Assign(std::vector<Item>& items, const Range& window, const char* what) {
 
 class Planner {
  public:
+  explicit Planner(uint8_t next_bus = 1) : next_bus_(next_bus) {}
+
   Result<std::vector<FunctionPlan>> Plan(const std::vector<FunctionNeeds>& needs,
-                                         const LayoutWindows& windows) {
+                                         const LayoutWindows& windows, bool behind_bridge = false) {
     std::vector<FunctionPlan> plans = Number(needs);
     const Range ranges[kWindows] = {windows.memory32, windows.memory64, windows.io};
-    TRY(Place(needs, plans, ranges, false));
+    TRY(Place(needs, plans, ranges, behind_bridge));
     return plans;
   }
 
@@ -99,8 +102,15 @@ class Planner {
   static void AddBridge(const FunctionNeeds& needs, FunctionPlan& plan, Window window,
                         std::vector<Item>* items) {
     Extent extent = ExtentOf(Items(needs.behind, plan.behind, window, true));
-    if (window == kMemory32) extent.size = std::max(extent.size, needs.reserved_memory_bytes);
-    if (window == kMemory64) extent.size = std::max(extent.size, needs.reserved_prefetchable_bytes);
+    const WindowSizes& sizes = needs.reserved;
+    const uint64_t reserved = window == kMemory32   ? sizes.memory
+                              : window == kMemory64 ? sizes.prefetchable
+                                                    : sizes.io;
+    if (reserved > extent.size) {
+      // Aligned so that the largest BAR that could come fits.
+      extent.size = reserved;
+      extent.alignment = std::max(extent.alignment, std::bit_floor(reserved));
+    }
     if (extent.size == 0) return;
     const uint64_t granule = window == kPorts ? kBridgePortGranule : kBridgeGranule;
     Range& range = WindowRange(plan, window);
@@ -129,7 +139,7 @@ class Planner {
                                                      "I/O ports"};
     for (int window = 0; window < kWindows; ++window) {
       std::vector<Item> items = Items(needs, plans, static_cast<Window>(window), behind_bridge);
-      TRY(Assign(items, ranges[window], kNames[window]));
+      TRY(Assign(items, ranges[window], kNames[window], behind_bridge ? "port" : "machine"));
     }
     for (size_t i = 0; i < needs.size(); ++i) {
       if (!needs[i].is_bridge) continue;
@@ -139,7 +149,7 @@ class Planner {
     return Ok();
   }
 
-  uint8_t next_bus_ = 1;
+  uint8_t next_bus_;
 };
 
 void Write32(PciFunction& function, uint16_t offset, uint64_t value) {
@@ -185,8 +195,7 @@ std::vector<FunctionNeeds> NeedsOf(const PciBus& bus) {
     if (auto* bridge = dynamic_cast<PciBridge*>(function); bridge != nullptr) {
       need.is_bridge = true;
       need.behind = NeedsOf(bridge->secondary());
-      need.reserved_memory_bytes = bridge->reserved_memory_bytes();
-      need.reserved_prefetchable_bytes = bridge->reserved_prefetchable_bytes();
+      need.reserved = bridge->reserved();
     }
     needs.push_back(std::move(need));
   }
@@ -205,6 +214,11 @@ Memory64Needs NeedsOfMemory64(const std::vector<FunctionNeeds>& needs) {
 Result<std::vector<FunctionPlan>> PlanLayout(const std::vector<FunctionNeeds>& needs,
                                              const LayoutWindows& windows) {
   return Planner().Plan(needs, windows);
+}
+
+Result<std::vector<FunctionPlan>> PlanBehind(const std::vector<FunctionNeeds>& needs,
+                                             const FunctionPlan& bridge) {
+  return Planner(bridge.secondary + 1).Plan(needs, {bridge.memory, bridge.prefetchable, bridge.io}, true);
 }
 
 uint8_t LastBus(const std::vector<FunctionPlan>& plan) {

@@ -17,8 +17,7 @@ struct FunctionNeeds {
   std::vector<BarRequest> bars;
   bool is_bridge = false;
   std::vector<FunctionNeeds> behind;  // Of a bridge.
-  uint64_t reserved_memory_bytes = 0;
-  uint64_t reserved_prefetchable_bytes = 0;
+  WindowSizes reserved;
 };
 
 struct FunctionPlan {
@@ -46,6 +45,11 @@ Memory64Needs NeedsOfMemory64(const std::vector<FunctionNeeds>& needs);
 // RESOURCE_EXHAUSTED, with the sizes, if a window is too small.
 Result<std::vector<FunctionPlan>> PlanLayout(const std::vector<FunctionNeeds>& needs,
                                              const LayoutWindows& windows);
+
+// Where what is behind a bridge now goes, within the windows that the bridge has in its plan: for devices
+// that came after. Errors as PlanLayout's.
+Result<std::vector<FunctionPlan>> PlanBehind(const std::vector<FunctionNeeds>& needs,
+                                             const FunctionPlan& bridge);
 
 // The highest bus number of a plan.
 uint8_t LastBus(const std::vector<FunctionPlan>& plan);

@@ -79,6 +79,16 @@ class GuestService final
     return Respond(verbs_.Press(request->name(), false), response);
   }
 
+  grpc::Status AttachDevice(grpc::ServerContext*, const v1::AttachDeviceRequest* request,
+                            Operation* response) override {
+    return Respond(Checked(*request, &GuestVerbs::Attach), response);
+  }
+
+  grpc::Status DetachDevice(grpc::ServerContext*, const v1::DetachDeviceRequest* request,
+                            Operation* response) override {
+    return Respond(Checked(*request, &GuestVerbs::Detach), response);
+  }
+
   ConsoleReactor* StreamConsole(grpc::CallbackServerContext*) override {
     return StartConsoleStream(engine_, consoles_.Take());
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <google/protobuf/util/time_util.h>
+
 #include "server/guest/device_key.h"
 #include "server/guest/state.h"
 #include "vfio/bind/group.h"
@@ -52,14 +54,22 @@ v1::HostDevice::State StateFor(const DeviceOwner& owner) {
   return owner.restored ? v1::HostDevice::CLAIMED : v1::HostDevice::QUARANTINED;
 }
 
-void ShowOwner(const DeviceOwners& owners, const std::string& key, v1::HostDevice* device) {
-  const auto owner = owners.find(key);
-  if (owner == owners.end()) {
+void ShowState(const DeviceLedger& ledger, const std::string& key, v1::HostDevice* device) {
+  const auto owner = ledger.owners.find(key);
+  if (owner != ledger.owners.end()) {
+    device->set_guest(owner->second.guest);
+    device->set_state(StateFor(owner->second));
+    *device->mutable_state_time() = owner->second.since;
+  } else {
     device->set_state(device->obstacle().empty() ? v1::HostDevice::AVAILABLE : v1::HostDevice::UNASSIGNABLE);
-    return;
   }
-  device->set_guest(owner->second.guest);
-  device->set_state(StateFor(owner->second));
+  for (const Quarantined& quarantined : ledger.quarantined) {
+    if (quarantined.device != key) continue;
+    device->set_state(v1::HostDevice::QUARANTINED);
+    device->set_obstacle(fmt::format("quarantined ({}): {}", quarantined.reason, quarantined.message));
+    *device->mutable_state_time() =
+        google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(quarantined.since_us);
+  }
 }
 
 std::string ObstacleFor(const host::HostSnapshot& snapshot, const host::PciFunction& function) {
@@ -75,11 +85,52 @@ void AddTypes(const host::MdevParent& parent, v1::HostDevice* device) {
     shown->set_id(type.id);
     shown->set_name(type.name);
     shown->set_available_instances(type.available_instances);
+    shown->set_description(type.description);
+    shown->set_device_api(type.device_api);
   }
 }
 
+// One notion for both kinds of vGPU: a vendor's type is called as its mediated twin would be.
+std::string VgpuTypeName(int id) { return fmt::format("nvidia-{}", id); }
+
+void ShowVgpu(const host::VendorVgpu& vgpu, v1::HostDevice* device) {
+  for (const host::VgpuType& type : vgpu.creatable_types) {
+    v1::MediatedDeviceType* shown = device->add_mdev_types();
+    shown->set_id(VgpuTypeName(type.id));
+    shown->set_name(type.name);
+    shown->set_available_instances(1);  // The function becomes it.
+    shown->set_device_api("vfio-pci");
+  }
+  if (vgpu.current_type != 0) device->mutable_pci()->set_vgpu_type(VgpuTypeName(vgpu.current_type));
+}
+
+void ShowBars(const std::vector<host::PciBar>& bars, v1::HostPciFunction* pci) {
+  for (const host::PciBar& bar : bars) {
+    if (bar.index == host::kRomIndex) {
+      pci->set_rom_size_bytes(static_cast<int64_t>(bar.size_bytes));
+      continue;
+    }
+    v1::HostPciBar* shown = pci->add_bars();
+    shown->set_index(bar.index);
+    shown->set_size_bytes(static_cast<int64_t>(bar.size_bytes));
+    shown->set_io(bar.io);
+    shown->set_is_64bit(bar.is_64bit);
+    shown->set_prefetchable(bar.prefetchable);
+    shown->set_placed(bar.address != 0);
+  }
+}
+
+void ShowLink(const host::PciLink& link, v1::HostPciLink* shown) {
+  shown->set_speed_mtps(link.speed_mtps);
+  shown->set_width(link.width);
+  shown->set_max_speed_mtps(link.max_speed_mtps);
+  shown->set_max_width(link.max_width);
+}
+
+std::string Ids(uint16_t vendor, uint16_t device) { return fmt::format("{:04x}:{:04x}", vendor, device); }
+
 v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFunction& function,
-                           const DeviceOwners& owners) {
+                           const DeviceLedger& ledger) {
   v1::HostDevice device;
   device.set_name(PciDeviceName(function.address));
   device.set_description(host::Describe(function));
@@ -88,7 +139,10 @@ v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFu
   if (function.iommu_group) device.set_iommu_group(*function.iommu_group);
   v1::HostPciFunction* pci = device.mutable_pci();
   pci->set_address(function.address.ToString());
-  pci->set_id(fmt::format("{:04x}:{:04x}", function.vendor_id, function.device_id));
+  pci->set_id(Ids(function.vendor_id, function.device_id));
+  if (function.subsystem_vendor_id != 0) {
+    pci->set_subsystem_id(Ids(function.subsystem_vendor_id, function.subsystem_device_id));
+  }
   pci->set_class_code(fmt::format("{:06x}", function.class_code));
   pci->set_class_name(function.class_name);
   if (function.physical_function) pci->set_physical_function(function.physical_function->ToString());
@@ -99,9 +153,16 @@ v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFu
   }
   for (const std::string& interface : function.interfaces) pci->add_interfaces(interface);
   for (const std::string& method : function.reset_methods) pci->add_reset_methods(method);
+  if (function.parent) pci->set_parent(function.parent->ToString());
+  ShowBars(function.bars, pci);
+  if (function.link) ShowLink(*function.link, pci->mutable_link());
+  pci->set_boot_display(function.boot_vga);
+  pci->set_power_state(function.power_state);
+  pci->set_vfio_driver(function.vfio_driver);
+  if (function.vgpu) ShowVgpu(*function.vgpu, &device);
   if (const auto* parent = snapshot.FindMdevParent(function.address.ToString())) AddTypes(*parent, &device);
   device.set_obstacle(ObstacleFor(snapshot, function));
-  ShowOwner(owners, KeyOf(function), &device);
+  ShowState(ledger, KeyOf(function), &device);
   return device;
 }
 
@@ -133,10 +194,10 @@ v1::Host ToHost(const host::HostSnapshot& snapshot, const Ledger& ledger, bool k
   return host;
 }
 
-std::vector<v1::HostDevice> ToHostDevices(const host::HostSnapshot& snapshot, const DeviceOwners& owners) {
+std::vector<v1::HostDevice> ToHostDevices(const host::HostSnapshot& snapshot, const DeviceLedger& ledger) {
   std::vector<v1::HostDevice> devices;
   for (const host::PciFunction& function : snapshot.functions) {
-    if (!function.is_bridge()) devices.push_back(ToPciDevice(snapshot, function, owners));
+    if (!function.is_bridge()) devices.push_back(ToPciDevice(snapshot, function, ledger));
   }
   for (const host::MdevParent& parent : snapshot.mdev_parents) {
     if (parent.address) continue;  // Shown with its PCI function.
@@ -158,9 +219,17 @@ std::vector<v1::HostDevice> ToHostDevices(const host::HostSnapshot& snapshot, co
     device.mutable_mdev()->set_uuid(instance.uuid);
     device.mutable_mdev()->set_parent(instance.parent);
     device.mutable_mdev()->set_type(instance.type);
-    ShowOwner(owners, MdevKey(instance.uuid), &device);
+    ShowState(ledger, MdevKey(instance.uuid), &device);
   }
   return devices;
+}
+
+std::string KeyOf(const v1::HostDevice& device) {
+  if (device.has_mdev()) return MdevKey(device.mdev().uuid());
+  const auto physical = host::PciAddress::Parse(device.pci().physical_function());
+  if (physical && device.pci().has_vf_index()) return VfKey(*physical, device.pci().vf_index());
+  const auto address = host::PciAddress::Parse(device.pci().address());
+  return address ? PciKey(*address) : "";
 }
 
 bool IsDeviceField(std::string_view field) {

@@ -1,9 +1,13 @@
 #include "server/guest/adoption.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/socket.h"
 #include "host/control/record.h"
+#include "server/guest/device_release.h"
 #include "server/guest/machine.h"
+#include "server/guest/reservation_view.h"
 #include "server/guest/state.h"
 
 namespace berth::server {
@@ -22,18 +26,21 @@ Result<ProcessChange> RecordedProcess(StepTable& steps, const std::string& uid) 
   return Fail(Error(Code::kNotFound, "no process of it is on record").Reason("PROCESS_NOT_FOUND"));
 }
 
-// Placement as it was promised: from the guest as it was stored when it ran.
-Reservation ReservationOf(const v1::Guest& guest) {
-  Placement placement;
-  for (const auto& memory : guest.placement().memory()) {
-    placement.memory_nodes.emplace_back(memory.host_nodes().begin(), memory.host_nodes().end());
+// Devices that left the machine while the daemon was away, or had not got there yet.
+void ReleaseAbsentDevices(Engine& engine, const GuestPtr& guest, const control::Built& built) {
+  const v1::Guest stored = guest->Get();
+  for (const v1::ClaimedDevice& claimed : stored.claimed_devices()) {
+    const auto& there = built.devices();
+    if (std::any_of(there.begin(), there.end(),
+                    [&](const control::DeviceState& device) { return device.id() == claimed.id(); })) {
+      continue;
+    }
+    LOG_INFO("{} no longer has {}", guest->name, claimed.id());
+    const Status released = ReleaseDevice(engine, guest, claimed.id(), std::nullopt);
+    if (!released) {
+      LOG_ERROR("{} of {} is not given back: {}", claimed.id(), guest->name, released.error().ToString());
+    }
   }
-  for (const auto& vcpu : guest.placement().vcpus()) {
-    host::CpuSet cpus;
-    for (int cpu : vcpu.host_cpus()) cpus.Insert(cpu);
-    placement.vcpus.push_back(cpus);
-  }
-  return Reserve(guest.name(), ToPlacementRequest(guest.spec(), {}), placement);
 }
 
 Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
@@ -48,7 +55,7 @@ Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
       {.process = process, .pidfd = std::move(pidfd), .socket = std::move(socket), .log = std::move(log)}));
   {
     MutexLock lock(guest->mutex);
-    guest->reservation = ReservationOf(stored);
+    guest->reservation = ToReservation(stored);
   }
   control::Request describe, subscribe;
   describe.mutable_describe();
@@ -64,8 +71,11 @@ Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
     return Fail(Error(Code::kInternal, "its VMM says it is another guest").Reason("VMM_PROTOCOL_ERROR"));
   }
   TRY(vmm->Call(subscribe));
-  MutexLock lock(guest->mutex);
-  guest->machine_state = reply->description().state();
+  {
+    MutexLock lock(guest->mutex);
+    guest->machine_state = reply->description().state();
+  }
+  ReleaseAbsentDevices(engine, guest, reply->description().built());
   return Ok();
 }
 
@@ -111,6 +121,7 @@ void Adopt(Engine& engine, StepTable& steps, const GuestPtr& guest, bool reboote
 
 Status AdoptGuests(Engine& engine, StepTable& steps, OperationTable& operations, const std::string& boot_id) {
   const bool rebooted = TRY(steps.ForgetOtherBoots(boot_id));
+  if (rebooted) TRY(engine.quarantine.Clear());
   for (const GuestPtr& guest : engine.book.All()) Adopt(engine, steps, guest, rebooted);
   return AbortUnfinished(operations);
 }

@@ -1,5 +1,6 @@
 #include "server/guest/device_spec_check.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/bytes.h"
@@ -86,7 +87,35 @@ Status CheckPciAddress(const std::string& field, const std::string& text) {
   return Ok();
 }
 
+// Windows beyond this size are none that a guest of any address width could have.
+constexpr int64_t kMaxWindowBytes = int64_t{1} << 45;
+
+Status CheckHotPlugPort(const std::string& field, const v1::HotPlugPortSpec& port, int guest_nodes) {
+  constexpr int64_t kMaxBelow4GiB = 1 << 30;
+  if (port.memory_bytes() < 0 || port.memory_bytes() > kMaxBelow4GiB) {
+    return BadField(field + ".memory_bytes", "{} is not between 0 and {}", port.memory_bytes(),
+                    kMaxBelow4GiB);
+  }
+  if (port.prefetchable_memory_bytes() < 0 || port.prefetchable_memory_bytes() > kMaxWindowBytes) {
+    return BadField(field + ".prefetchable_memory_bytes", "{} is not between 0 and {}",
+                    port.prefetchable_memory_bytes(), kMaxWindowBytes);
+  }
+  if (port.has_guest_node() && (port.guest_node() < 0 || port.guest_node() >= guest_nodes)) {
+    return BadField(field + ".guest_node", "the guest has no node {}", port.guest_node());
+  }
+  return Ok();
+}
+
+Status CheckPolicies(const std::string& field, const v1::AssignedDeviceSpec& device) {
+  if (!v1::AssignedDeviceSpec::OnRequest_IsValid(device.on_request()))
+    return BadField(field + ".on_request", "unknown value {}", int{device.on_request()});
+  if (!v1::AssignedDeviceSpec::OnError_IsValid(device.on_error()))
+    return BadField(field + ".on_error", "unknown value {}", int{device.on_error()});
+  return Ok();
+}
+
 Status CheckAssignedDevice(const std::string& field, const v1::AssignedDeviceSpec& device) {
+  TRY(CheckPolicies(field, device));
   switch (device.device_case()) {
     case v1::AssignedDeviceSpec::kPciAddress:
       return CheckPciAddress(field + ".pci_address", device.pci_address());
@@ -133,6 +162,13 @@ Status CheckDevices(const v1::GuestSpec& spec) {
   }
   if (spec.assigned_devices_size() > kMaxAssignedDevices) {
     return BadField("assigned_devices", "at most {}", kMaxAssignedDevices);
+  }
+  if (spec.hot_plug_ports_size() > kMaxAssignedDevices - spec.assigned_devices_size()) {
+    return BadField("hot_plug_ports", "at most {} together with assigned_devices", kMaxAssignedDevices);
+  }
+  for (int i = 0; i < spec.hot_plug_ports_size(); ++i) {
+    TRY(CheckHotPlugPort(fmt::format("hot_plug_ports[{}]", i), spec.hot_plug_ports(i),
+                         std::max(spec.memory().nodes_size(), 1)));
   }
   std::set<std::string> ids;
   const auto check_id = [&](const std::string& field, const std::string& given,

@@ -12,6 +12,7 @@
 #include "server/guest/launcher.h"
 #include "server/operation/operation_runner.h"
 #include "server/store/guest_table.h"
+#include "server/store/quarantine_table.h"
 
 namespace berth::server {
 
@@ -19,6 +20,7 @@ struct Engine {
   EventLoop& loop;
   HostEffects& host;
   GuestTable& table;
+  QuarantineTable& quarantine;
   GuestBook& book;
   EventLog& events;
   StepExecutor& executor;

@@ -1,5 +1,7 @@
 #include "server/guest/executor.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace berth::server {
@@ -15,14 +17,19 @@ Result<std::vector<UniqueFd>> StepExecutor::Do(StoredStep& stored, const Step& s
 }
 
 Result<StepResults> StepExecutor::Run(const std::string& guest_uid, const std::vector<Step>& steps,
-                                      const std::function<Status(const Step&)>& before) {
+                                      const std::function<Status(const Step&)>& before,
+                                      const std::string& device_id) {
   StepResults results;
   const std::vector<StoredStep> earlier = TRY(table_.ListOf(guest_uid));
   int64_t sequence = earlier.empty() ? 0 : earlier.back().sequence + 1;
   for (const Step& step : steps) {
     TRY(before(step));
-    StoredStep stored{
-        .guest_uid = guest_uid, .sequence = sequence++, .kind = KindOf(step), .subject = SubjectOf(step)};
+    StoredStep stored{.guest_uid = guest_uid,
+                      .sequence = sequence++,
+                      .kind = KindOf(step),
+                      .subject = SubjectOf(step),
+                      .record = {},
+                      .device_id = device_id};
     std::optional<MutexLock> lock;
     if (IsShared(stored.kind)) lock.emplace(shared_);
     std::vector<UniqueFd> queues = TRY(Do(stored, step));
@@ -41,8 +48,18 @@ Status StepExecutor::UndoOne(const StoredStep& step) {
   return table_.Remove(step.guest_uid, step.sequence);
 }
 
-Status StepExecutor::Undo(const std::string& guest_uid) {
-  const std::vector<StoredStep> steps = TRY(table_.ListOf(guest_uid));
+Status StepExecutor::Undo(const std::string& guest_uid) { return UndoAll(TRY(table_.ListOf(guest_uid))); }
+
+Status StepExecutor::UndoDevice(const std::string& guest_uid, const std::string& device_id) {
+  std::vector<StoredStep> steps = TRY(table_.ListOf(guest_uid));
+  std::erase_if(steps, [&](const StoredStep& step) { return step.device_id != device_id; });
+  return UndoAll(steps);
+}
+
+Status StepExecutor::UndoAll(std::vector<StoredStep> steps) {
+  // The process goes first, also before devices that came to it while it ran: it has them open.
+  std::stable_partition(steps.begin(), steps.end(),
+                        [](const StoredStep& step) { return step.kind != "process"; });
   Status result = Ok();
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     Status undone = UndoOne(*step);

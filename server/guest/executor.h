@@ -27,19 +27,24 @@ class StepExecutor {
   StepExecutor(HostEffects& host, StepTable& table) : host_(host), table_(table) {}
 
   // Does the steps in order, after those already on record, each recorded before it is done. `before` is told
-  // of each step and may end the run with an error. On failure what was done stays, for Undo.
+  // of each step and may end the run with an error. On failure what was done stays, for Undo. `device_id`
+  // names the assigned device that they are for, so that they can be undone without the others.
   Result<StepResults> Run(const std::string& guest_uid, const std::vector<Step>& steps,
-                          const std::function<Status(const Step&)>& before);
+                          const std::function<Status(const Step&)>& before,
+                          const std::string& device_id = "");
 
-  // Undoes every recorded step of the guest, the last first. One that cannot be undone is kept on record and
-  // does not keep the others; the first such error comes back.
+  // Undoes every recorded step of the guest, the last first, but the process before all others. One that
+  // cannot be undone is kept on record and does not keep the others; the first such error comes back.
   Status Undo(const std::string& guest_uid);
+  // The same for the steps of one of its devices.
+  Status UndoDevice(const std::string& guest_uid, const std::string& device_id);
 
   // Whether there is nothing to undo.
   Result<bool> IsClean(const std::string& guest_uid);
 
  private:
   Result<std::vector<UniqueFd>> Do(StoredStep& stored, const Step& step);
+  Status UndoAll(std::vector<StoredStep> steps);
   Status UndoOne(const StoredStep& step);
 
   HostEffects& host_;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,10 @@ struct GuestEntry {
   std::optional<Error> fault GUARDED_BY(mutex);     // What the VMM says went wrong.
   std::optional<Error> vmm_gone GUARDED_BY(mutex);  // Its process or connection ended.
   std::optional<Reservation> reservation GUARDED_BY(mutex);
+  // By their ids: devices that have left the machine and are to be released; those that failed, with what the
+  // VMM says of it, and are to be quarantined.
+  std::set<std::string> unplugged GUARDED_BY(mutex);
+  std::map<std::string, std::string> failed GUARDED_BY(mutex);
 
   v1::Guest Get() EXCLUDES(mutex) {
     MutexLock lock(mutex);

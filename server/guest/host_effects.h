@@ -9,6 +9,7 @@
 #include "base/unique_fd.h"
 #include "host/cpu_set.h"
 #include "host/snapshot.h"
+#include "host/vpd.h"
 #include "server/guest/descriptor.h"
 #include "server/guest/step.h"
 
@@ -26,6 +27,13 @@ class HostEffects {
   virtual ~HostEffects() = default;
 
   virtual Result<host::HostSnapshot> Snapshot() = 0;
+  // For host::ReceiveUevent: hears of changes from now on.
+  virtual Result<UniqueFd> ListenForChanges() = 0;
+  // As vfio::CheckAnswers and vfio::ResetFunction.
+  virtual Status CheckAnswers(const host::PciAddress& address) = 0;
+  virtual Status ResetFunction(const host::PciAddress& address) = 0;
+  // Asks the device itself, which takes its time.
+  virtual host::VitalProductData Vpd(const host::PciAddress& address) = 0;
 
   // Reads and checks; changes nothing.
   virtual Result<PlannedStep> Plan(const Step& step) = 0;

@@ -18,6 +18,9 @@ constexpr uint64_t kLockedOverheadBytes = 128 * kMiB;
 constexpr uint64_t kOwnFiles = 1024;
 constexpr uint64_t kFilesPerDevice = 64;
 constexpr uint64_t kFilesPerAssignedDevice = 2304;
+// Room that a hot-plug port has unless it is asked for more: what virtual functions and simple devices need.
+constexpr uint64_t kHotPlugMemoryBytes = 2 * kMiB, kHotPlugPrefetchableBytes = 64 * kMiB,
+                   kHotPlugIoBytes = 4 * kKiB;
 
 // The plan while it is made: every part adds its steps, its descriptors and its part of the message.
 class Planner {
@@ -67,7 +70,7 @@ class Planner {
     node->set_memory_fd(Add(MemoryDescriptor{.name = fmt::format("{}-memory{}", machine_->name(), index),
                                              .size_bytes = size_bytes,
                                              .page_size_bytes = page_size == 0 ? 4096 : page_size}));
-    for (int host_node : placement_.memory_nodes[index]) node->add_host_nodes(host_node);
+    for (const auto& memory : placement_.nodes[index].memory) node->add_host_nodes(memory.host_node);
     for (int distance : distances) node->add_distances(distance);
   }
 
@@ -126,54 +129,39 @@ class Planner {
     net->set_mtu(nic.mtu());
   }
 
-  // Once for all virtual functions of one physical function.
-  void AddVfs(const ResolvedDevice::Vf& vf) {
-    for (const Step& step : plan_.steps) {
-      const VfsStep* vfs = std::get_if<VfsStep>(&step);
-      if (vfs != nullptr && vfs->physical_function == vf.physical_function) return;
+  // The host nodes of each guest node.
+  std::vector<std::vector<int>> MemoryNodes() const {
+    std::vector<std::vector<int>> nodes;
+    for (const Placement::Node& node : placement_.nodes) {
+      std::vector<int>& hosts = nodes.emplace_back();
+      for (const Placement::Memory& memory : node.memory) hosts.push_back(memory.host_node);
     }
-    plan_.steps.push_back(VfsStep{.physical_function = vf.physical_function, .count = vf.count});
+    return nodes;
   }
 
   // The device's name within its group, and whose descriptor the group's is, are known once the group is
   // open.
-  void AddAssignedDevice(const ResolvedDevice& resolved) {
+  void AddAssignedDevice(const ResolvedDevice& resolved, int index) {
+    DevicePlan plan = PlanDevice(resolved, spec_.assigned_devices(index), MemoryNodes());
     control::DeviceConfig* device = machine_->add_devices();
-    device->set_id(resolved.id);
-    control::VfioDevice* vfio = device->mutable_vfio();
-    vfio->set_skip_reset(resolved.skip_reset);
-    VfioDeviceName name;
-    if (resolved.mdev) {
-      const auto& mdev = *resolved.mdev;
-      if (mdev.create)
-        plan_.steps.push_back(MdevStep{.uuid = mdev.uuid, .parent = mdev.parent, .type = mdev.type});
-      name.mdev_uuid = mdev.uuid;
-    } else if (resolved.vf) {
-      const auto& vf = *resolved.vf;
-      AddVfs(vf);
-      // The physical function sets up a VF while no driver of the host's looks at it.
-      if (vf.settings != net::VfSettings{}) {
-        plan_.steps.push_back(VfSettingsStep{
-            .physical_function = vf.physical_function, .vf_index = vf.index, .wanted = vf.settings});
-      }
-      plan_.steps.push_back(DriverStep{.physical_function = vf.physical_function, .vf_index = vf.index});
-      name.vf = std::pair(vf.physical_function, vf.index);
-    } else {
-      plan_.steps.push_back(DriverStep{.address = resolved.address});
-      name.address = resolved.address;
-    }
-    vfio->set_group_fd(Add(name));
-    if (resolved.host_node && spec_.memory().nodes_size() > 1) SetNearestNode(*resolved.host_node, device);
+    *device = plan.config;
+    device->mutable_vfio()->set_group_fd(Add(plan.name));
+    plan_.devices.push_back(std::move(plan));
   }
 
-  // The guest node whose memory is on the device's host node, if there is one.
-  void SetNearestNode(int host_node, control::DeviceConfig* device) {
-    for (size_t i = 0; i < placement_.memory_nodes.size(); ++i) {
-      const auto& nodes = placement_.memory_nodes[i];
-      if (std::find(nodes.begin(), nodes.end(), host_node) == nodes.end()) continue;
-      device->set_has_node(true);
-      device->set_node(static_cast<uint32_t>(i));
-      return;
+  void AddHotPlugPorts() {
+    for (const v1::HotPlugPortSpec& port : spec_.hot_plug_ports()) {
+      const auto or_default = [](int64_t bytes, uint64_t by_default) {
+        return bytes == 0 ? by_default : static_cast<uint64_t>(bytes);
+      };
+      control::SparePort* spare = machine_->add_spare_ports();
+      spare->set_memory_bytes(or_default(port.memory_bytes(), kHotPlugMemoryBytes));
+      spare->set_prefetchable_bytes(or_default(port.prefetchable_memory_bytes(), kHotPlugPrefetchableBytes));
+      spare->set_io_bytes(kHotPlugIoBytes);
+      if (port.has_guest_node()) {
+        spare->set_has_node(true);
+        spare->set_node(static_cast<uint32_t>(port.guest_node()));
+      }
     }
   }
 
@@ -198,27 +186,30 @@ class Planner {
   }
 
   void AddCgroup() {
-    const host::CpuSet cpus = placement_.AllCpus();
+    const host::CpuSet cpus = placement_.AllCpus() | placement_.emulator;
     CgroupStep cgroup{.guest = machine_->name(),
                       .limits = {.cpus = cpus, .memory_nodes = placement_.AllNodes()}};
     for (size_t i = 0; i < placement_.vcpus.size(); ++i) {
       plan_.vcpu_places.push_back(
           {.name = fmt::format("vcpu{}", i), .limits = {.cpus = placement_.vcpus[i]}});
     }
-    plan_.emulator_place = {.name = "emulator", .limits = {.cpus = cpus}};
+    plan_.emulator_place = {.name = "emulator", .limits = {.cpus = placement_.emulator}};
     cgroup.children = plan_.vcpu_places;
     cgroup.children.push_back(plan_.emulator_place);
     plan_.steps.push_back(std::move(cgroup));
   }
 
   void SetLimits() {
-    const uint64_t assigned = spec_.assigned_devices_size();
+    const uint64_t assigned = spec_.assigned_devices_size() + spec_.hot_plug_ports_size();
     // VFIO pins all of the guest's memory, once, in one container.
-    plan_.limits.locked_memory_bytes = kLockedOverheadBytes + (assigned > 0 ? MemorySize(spec_) : 0);
+    plan_.limits.locked_memory_bytes = kLockedOverheadBytes + (HasVfio() ? MemorySize(spec_) : 0);
     plan_.limits.open_files =
         kOwnFiles + kFilesPerDevice * machine_->devices_size() + kFilesPerAssignedDevice * assigned;
     plan_.limits.user = settings_.first_user + static_cast<uint32_t>(stored_.slot);
   }
+
+  // Now, or when a device is attached.
+  bool HasVfio() const { return spec_.assigned_devices_size() > 0 || spec_.hot_plug_ports_size() > 0; }
 
   LaunchPlan Make(const std::vector<ResolvedDevice>& devices) {
     AddMachine();
@@ -227,8 +218,9 @@ class Planner {
     AddBoot();
     for (int i = 0; i < spec_.disks_size(); ++i) AddDisk(i);
     for (int i = 0; i < spec_.network_interfaces_size(); ++i) AddNetworkInterface(i);
-    for (const ResolvedDevice& device : devices) AddAssignedDevice(device);
-    if (!devices.empty()) machine_->set_vfio_container_fd_plus_one(Add(VfioContainerDescriptor{}) + 1);
+    for (size_t i = 0; i < devices.size(); ++i) AddAssignedDevice(devices[i], static_cast<int>(i));
+    AddHotPlugPorts();
+    if (HasVfio()) machine_->set_vfio_container_fd_plus_one(Add(VfioContainerDescriptor{}) + 1);
     AddRest();
     AddCgroup();
     SetLimits();
@@ -275,9 +267,10 @@ PlacementRequest ToPlacementRequest(const v1::GuestSpec& spec, const std::vector
   const v1::PlacementSpec& placement = spec.placement();
   request.host_nodes.assign(placement.host_nodes().begin(), placement.host_nodes().end());
   request.host_cpus.assign(placement.host_cpus().begin(), placement.host_cpus().end());
-  request.dedicated_cpus = placement.dedicated_cpus() || !request.host_cpus.empty();
+  if (placement.dedicated_cpus() || !request.host_cpus.empty()) request.cpu_policy = CpuPolicy::kDedicated;
   for (const ResolvedDevice& device : devices) {
-    if (device.host_node) request.device_nodes.push_back(*device.host_node);
+    request.devices.push_back({.any_of = {static_cast<int>(request.candidates.size())}});
+    request.candidates.push_back({.key = device.key, .host_node = device.host_node});
   }
   return request;
 }

@@ -9,8 +9,10 @@
 #include "berth/v1/guest.pb.h"
 #include "berth/vmm/v1/control.pb.h"
 #include "server/guest/descriptor.h"
+#include "server/guest/device_plan.h"
 #include "server/guest/resolved_device.h"
 #include "server/guest/step.h"
+#include "server/overcommit/policy.h"
 #include "server/placement/placement.h"
 #include "server/store/guest_table.h"
 
@@ -24,6 +26,7 @@ struct VmmLimits {
 
 struct LaunchPlan {
   std::vector<Step> steps;              // In order.
+  std::vector<DevicePlan> devices;      // Assigned ones; their steps come after.
   std::vector<Descriptor> descriptors;  // By index in the Build message.
   berth::vmm::v1::Build build;
   VmmLimits limits;
@@ -38,6 +41,7 @@ struct LaunchSettings {
   uint32_t first_user = 0;  // User ids from here on are the guests'.
   bool sandbox = true;
   bool vhost_net = false;  // The host has /dev/vhost-net.
+  HostPolicy policy;
 };
 
 // Pure. `devices` are the spec's assigned devices, in order.
@@ -48,7 +52,7 @@ LaunchPlan MakeLaunchPlan(const StoredGuest& guest, const std::vector<ResolvedDe
 std::string GuestRuntimeDir(const LaunchSettings& settings, const v1::Guest& guest);
 std::string ControlSocketPath(const LaunchSettings& settings, const v1::Guest& guest);
 
-// What to place, from a spec.
+// What to place, from a spec, without what admission decides.
 PlacementRequest ToPlacementRequest(const v1::GuestSpec& spec, const std::vector<ResolvedDevice>& devices);
 
 }  // namespace berth::server

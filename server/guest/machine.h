@@ -15,6 +15,18 @@ namespace berth::server {
 Status StartMachine(Engine& engine, const GuestPtr& guest, PreparedStart& prepared,
                     OperationProgress& progress);
 
+// Does a device's steps and plugs it into the running machine. The caller holds the guest's operation, and
+// releases the device (device_release.h) on failure.
+Status PlugDevice(Engine& engine, const GuestPtr& guest, const DevicePlan& plan, OperationProgress& progress);
+
+// Asks the guest to give up a device, or pulls it out. What comes of it is awaited.
+Status AskForDevice(GuestEntry& guest, const std::string& device_id, bool force);
+// Whether the device left the machine in time. FAILED_PRECONDITION, GUEST_NOT_RUNNING; CANCELLED.
+Result<bool> AwaitUnplugged(GuestEntry& guest, const std::string& device_id, std::chrono::milliseconds time,
+                            const OperationProgress& progress);
+// How long the VMM may take to close a device that it pulls out.
+inline constexpr std::chrono::seconds kPulledOutTime{30};
+
 // Lets the VMM go and puts everything back that was changed for it, ending the process if it is still there.
 // The caller holds the guest's operation. The state becomes `after`, with `why` as its error; FAILED if
 // something could not be put back, which is then the result.

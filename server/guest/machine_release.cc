@@ -1,15 +1,20 @@
 #include "proto/error_details.h"
+#include "server/guest/device_release.h"
 #include "server/guest/machine.h"
 
 namespace berth::server {
 namespace {
 
-// What is shown of a guest only while it runs.
-void HideMachine(v1::Guest* guest) {
+// What is shown of a guest only while it runs; and virtual functions that were made for it are gone.
+void HideMachine(const Result<host::HostSnapshot>& host, v1::Guest* guest) {
   guest->clear_placement();
   guest->clear_network_interfaces();
   guest->clear_process_id();
-  for (auto& device : *guest->mutable_claimed_devices()) device.clear_guest_address();
+  for (auto& device : *guest->mutable_claimed_devices()) {
+    device.clear_guest_address();
+    const auto address = host::PciAddress::Parse(device.pci_address());
+    if (host && address && host->FindFunction(*address) == nullptr) device.clear_pci_address();
+  }
 }
 
 }  // namespace
@@ -25,6 +30,7 @@ Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
   // Before its process ends, so that nobody is told of that.
   vmm.reset();
   Status undone = engine.executor.Undo(guest.uid);
+  QuarantineTheLost(engine, guest);
   {
     MutexLock lock(guest.mutex);
     guest.reservation.reset();
@@ -34,8 +40,9 @@ Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
     shown = undone.error();
     after = v1::Guest::FAILED;
   }
+  const Result<host::HostSnapshot> host = engine.host.Snapshot();
   (void)engine.book.Change(guest, [&](StoredGuest& stored) {
-    HideMachine(&stored.guest);
+    HideMachine(host, &stored.guest);
     stored.guest.set_state(after);
     if (shown) *stored.guest.mutable_error() = ToRpcStatus(*shown);
   });

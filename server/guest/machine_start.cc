@@ -89,16 +89,20 @@ Result<std::shared_ptr<Vmm>> StartProcess(Engine& engine, const GuestPtr& guest,
 Status StartMachine(Engine& engine, const GuestPtr& guest, PreparedStart& prepared,
                     OperationProgress& progress) {
   const LaunchPlan& plan = prepared.plan;
-  const int total = static_cast<int>(plan.steps.size()) + kStepsOfOurOwn;
-  int done = 0;
+  int total = static_cast<int>(plan.steps.size()) + kStepsOfOurOwn, done = 0;
+  for (const DevicePlan& device : plan.devices) total += static_cast<int>(device.steps.size());
   const auto begin = [&](const std::string& what) -> Status {
     progress.Report(what, done++, total);
     if (progress.cancelled()) return Fail(Error(Code::kCancelled, "cancelled").Reason("CANCELLED"));
     return Ok();
   };
-  StepResults results = TRY(engine.executor.Run(guest->uid, plan.steps, [&](const Step& step) {
+  const auto begin_step = [&](const Step& step) {
     return begin(fmt::format("{} {}", KindOf(step), SubjectOf(step)));
-  }));
+  };
+  StepResults results = TRY(engine.executor.Run(guest->uid, plan.steps, begin_step));
+  for (const DevicePlan& device : plan.devices) {
+    TRY(engine.executor.Run(guest->uid, device.steps, begin_step, device.id));
+  }
 
   TRY(begin("open files and devices"));
   FindVfs(TRY(engine.host.Snapshot()), &prepared.devices);

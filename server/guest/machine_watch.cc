@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "base/log.h"
+#include "server/guest/device_release.h"
 #include "server/guest/machine.h"
 
 namespace berth::server {
@@ -50,14 +53,47 @@ void TakeApart(Engine& engine, const GuestPtr& guest) {
   EndOperation(engine, guest);
 }
 
-// Has a machine taken apart that has ended while nobody was doing anything with it.
-void Settle(Engine& engine, const GuestPtr& guest) {
+// Devices left the running machine, or failed, while nobody was doing anything with the guest: on a thread of
+// its own, with the guest's operation.
+void TakeBackDevices(Engine& engine, const GuestPtr& guest) {
+  std::set<std::string> unplugged;
+  std::map<std::string, std::string> failed;
   {
     MutexLock lock(guest->mutex);
-    if (!guest->operation.empty() || !guest->vmm || !HasEnded(*guest)) return;
+    unplugged.swap(guest->unplugged);
+    failed.swap(guest->failed);
+  }
+  for (const auto& [id, why] : failed) {
+    const std::string key = ClaimedKey(engine, guest->uid, id);
+    if (key.empty()) continue;
+    Quarantine(engine, *guest, id, key, Error(Code::kInternal, why).Reason("DEVICE_FAILED"));
+  }
+  for (const std::string& id : unplugged) {
+    const Status released = ReleaseDevice(engine, guest, id, std::nullopt);
+    if (!released) LOG_ERROR("{} of {} is not given back: {}", id, guest->name, released.error().ToString());
+  }
+  EndOperation(engine, guest);
+}
+
+// Does what follows from what has happened while nobody was doing anything with the guest.
+void Settle(Engine& engine, const GuestPtr& guest) {
+  bool ended;
+  {
+    MutexLock lock(guest->mutex);
+    if (!guest->operation.empty() || !guest->vmm) return;
+    ended = HasEnded(*guest);
+    if (!ended && guest->unplugged.empty() && guest->failed.empty()) return;
     guest->operation = "release";
   }
-  (void)engine.operations.Background([&engine, guest] { TakeApart(engine, guest); });
+  (void)engine.operations.Background(
+      [&engine, guest, ended] { ended ? TakeApart(engine, guest) : TakeBackDevices(engine, guest); });
+}
+
+// The VMM is not believed to have devices that it was not given.
+bool Has(const GuestEntry& guest, const std::string& device_id) REQUIRES(guest.mutex) {
+  const auto& devices = guest.stored.guest.claimed_devices();
+  return std::any_of(devices.begin(), devices.end(),
+                     [&](const v1::ClaimedDevice& device) { return device.id() == device_id; });
 }
 
 void OnEvent(Engine& engine, const GuestPtr& guest, uint64_t machine, const control::Event& event) {
@@ -66,6 +102,12 @@ void OnEvent(Engine& engine, const GuestPtr& guest, uint64_t machine, const cont
     if (guest->machines != machine) return;
     const bool stops = guest->stored.guest.spec().on_reset() == v1::STOP;
     if (event.kind() == control::Event::STATE_CHANGED) guest->machine_state = event.state();
+    if (event.kind() == control::Event::DEVICE_UNPLUGGED && Has(*guest, event.device_id())) {
+      guest->unplugged.insert(event.device_id());
+    }
+    if (event.kind() == control::Event::DEVICE_FAILED && Has(*guest, event.device_id())) {
+      guest->failed.emplace(event.device_id(), event.text());
+    }
     if (event.kind() == control::Event::GUEST_RESET && stops) guest->machine_state = control::POWERED_OFF;
     if (event.kind() == control::Event::GUEST_PANICKED && stops) {
       guest->machine_state = control::FAILED;
@@ -114,6 +156,8 @@ Result<std::shared_ptr<Vmm>> WatchMachine(Engine& engine, const GuestPtr& guest,
     machine = ++guest->machines;
     guest->vmm_gone.reset();
     guest->fault.reset();
+    guest->unplugged.clear();
+    guest->failed.clear();
     guest->machine_state = control::MACHINE_STATE_UNSPECIFIED;
   }
   const std::weak_ptr<GuestEntry> weak = guest;

@@ -15,7 +15,6 @@ namespace berth::server {
 struct PreparedStart {
   std::vector<ResolvedDevice> devices;
   Placement placement;
-  Reservation reservation;
   LaunchPlan plan;
 };
 
@@ -26,9 +25,11 @@ enum class PrepareFor {
   kDefinition,
 };
 
-// The errors of ResolveDevices, Place and OpenFile; NOT_FOUND, BRIDGE_NOT_FOUND. Changes nothing.
+// The errors of ResolveDevices, Admit, Place and OpenFile; NOT_FOUND, BRIDGE_NOT_FOUND; FAILED_PRECONDITION,
+// HOST_NODE_NOT_FOR_GUESTS. Changes nothing.
 Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
-                                   const std::vector<Claim>& claims, const Ledger& ledger,
+                                   const std::vector<Claim>& claims,
+                                   const std::vector<Quarantined>& quarantined, const Ledger& ledger,
                                    const LaunchSettings& settings, PrepareFor purpose);
 
 // What of it the guest's owner is shown: the placement, the devices and the network interfaces.

@@ -9,11 +9,13 @@
 #include "base/socket.h"
 #include "host/control/affinity.h"
 #include "host/control/record.h"
+#include "host/uevent.h"
 #include "mdev/mdev.h"
 #include "net/host/tap.h"
 #include "server/guest/process.h"
 #include "vfio/bind/driver.h"
 #include "vfio/bind/open.h"
+#include "vfio/bind/revive.h"
 #include "vfio/bind/sriov.h"
 
 namespace berth::server {
@@ -68,6 +70,17 @@ class RealHost final : public HostEffects {
       : control_(std::move(control)), vf_port_(std::move(vf_port)) {}
 
   Result<host::HostSnapshot> Snapshot() override { return host::ReadHost(control_.roots); }
+
+  Result<UniqueFd> ListenForChanges() override { return host::ListenForUevents(); }
+  Status CheckAnswers(const host::PciAddress& address) override {
+    return vfio::CheckAnswers(control_.roots, address);
+  }
+  Status ResetFunction(const host::PciAddress& address) override {
+    return vfio::ResetFunction(control_, address);
+  }
+  host::VitalProductData Vpd(const host::PciAddress& address) override {
+    return host::ReadVpd(control_.roots, address);
+  }
 
   Result<PlannedStep> Plan(const Step& step) override {
     std::string record =

@@ -1,6 +1,9 @@
 #include "server/guest/resolved_device.h"
 
+#include <algorithm>
 #include <set>
+
+#include <google/protobuf/util/time_util.h>
 
 #include "mdev/mdev.h"
 #include "server/guest/device_key.h"
@@ -10,10 +13,13 @@
 namespace berth::server {
 namespace {
 
+using google::protobuf::util::TimeUtil;
+
 // What is known while one device after the other is resolved.
 struct Resolver {
   const host::HostSnapshot& host;
   const std::vector<Claim>& claims;
+  const std::vector<Quarantined>& quarantined;
   const std::string& guest_uid;
   std::set<std::string> chosen;  // Keys this guest has so far.
 
@@ -23,8 +29,14 @@ struct Resolver {
     }
     return nullptr;
   }
+  const Quarantined* QuarantineOf(const std::string& key) const {
+    const auto found = std::find_if(quarantined.begin(), quarantined.end(),
+                                    [&](const Quarantined& one) { return one.device == key; });
+    return found == quarantined.end() ? nullptr : &*found;
+  }
   bool IsFree(const std::string& key) const {
     const Claim* claim = ClaimOn(key);
+    if (QuarantineOf(key) != nullptr) return false;
     return !chosen.contains(key) && (claim == nullptr || claim->guest_uid == guest_uid);
   }
   // The key that this guest's device had when it was resolved before.
@@ -182,6 +194,22 @@ Result<ResolvedDevice> Resolve(const Resolver& resolver, const v1::AssignedDevic
   }
 }
 
+Status CheckQuarantine(const Resolver& resolver, const ResolvedDevice& device) {
+  const Quarantined* quarantined = resolver.QuarantineOf(device.key);
+  if (quarantined == nullptr) return Ok();
+  const std::string since = TimeUtil::ToString(TimeUtil::MicrosecondsToTimestamp(quarantined->since_us));
+  Error error(Code::kFailedPrecondition,
+              fmt::format("device {} is quarantined since {}: {}. Recover it (berth host recover) when it is "
+                          "seen to",
+                          device.key, since, quarantined->message));
+  if (device.address) error = std::move(error).With("resource", PciDeviceName(*device.address));
+  return Fail(std::move(error)
+                  .Reason("DEVICE_QUARANTINED")
+                  .With("device", device.key)
+                  .With("cause", quarantined->reason)
+                  .With("since", since));
+}
+
 // A function and its virtual functions are not given to two guests, nor to one twice.
 Status CheckFree(const Resolver& resolver, const ResolvedDevice& device) {
   if (resolver.chosen.contains(device.key)) {
@@ -210,16 +238,19 @@ Status CheckFree(const Resolver& resolver, const ResolvedDevice& device) {
 
 Result<std::vector<ResolvedDevice>> ResolveDevices(const host::HostSnapshot& host, const v1::GuestSpec& spec,
                                                    const std::vector<Claim>& claims,
+                                                   const std::vector<Quarantined>& quarantined,
                                                    const std::string& guest_uid) {
-  Resolver resolver{.host = host, .claims = claims, .guest_uid = guest_uid};
+  Resolver resolver{
+      .host = host, .claims = claims, .quarantined = quarantined, .guest_uid = guest_uid, .chosen = {}};
   std::vector<ResolvedDevice> devices;
   for (int i = 0; i < spec.assigned_devices_size(); ++i) {
     const std::string id = AssignedDeviceId(spec, i);
     const std::string field = fmt::format("guest.spec.assigned_devices[{}]", i);
     Result<ResolvedDevice> device = Resolve(resolver, spec.assigned_devices(i), id);
     if (!device) return Fail(std::move(device).error().Context(id).Field(field));
-    if (Status free = CheckFree(resolver, *device); !free)
-      return Fail(std::move(free).error().Context(id).Field(field));
+    Status free = CheckFree(resolver, *device);
+    if (free) free = CheckQuarantine(resolver, *device);
+    if (!free) return Fail(std::move(free).error().Context(id).Field(field));
     device->id = id;
     device->skip_reset = spec.assigned_devices(i).skip_reset();
     resolver.chosen.insert(device->key);

@@ -10,6 +10,7 @@
 #include "host/snapshot.h"
 #include "net/host/vf.h"
 #include "server/store/guest_table.h"
+#include "server/store/quarantine_table.h"
 
 namespace berth::server {
 
@@ -38,15 +39,17 @@ struct ResolvedDevice {
   std::optional<Mdev> mdev;
 };
 
-// `claims` are all that there are; those of `guest_uid` name the devices it has already, which it keeps.
+// `claims` and `quarantined` are all that there are; the claims of `guest_uid` name the devices it has
+// already, which it keeps.
 // Pure, but for the random UUID of a mediated device to create. The spec was checked.
 //   NOT_FOUND: DEVICE_NOT_FOUND, MDEV_PARENT_NOT_FOUND, MDEV_TYPE_NOT_FOUND.
 //   INVALID_ARGUMENT: DEVICE_NAMED_TWICE, DEVICE_IS_BRIDGE, NOT_A_PHYSICAL_FUNCTION, NOT_A_NETWORK_FUNCTION.
 //   OUT_OF_RANGE: TOO_MANY_VFS.
-//   FAILED_PRECONDITION: DEVICE_IN_USE (and by whom), NO_IOMMU_GROUP, IOMMU_GROUP_NOT_VIABLE,
-//   IOMMU_GROUP_IN_USE. RESOURCE_EXHAUSTED: NO_VF_LEFT, NO_MDEV_INSTANCE_LEFT.
+//   FAILED_PRECONDITION: DEVICE_IN_USE (and by whom), DEVICE_QUARANTINED (and why), NO_IOMMU_GROUP,
+//   IOMMU_GROUP_NOT_VIABLE, IOMMU_GROUP_IN_USE. RESOURCE_EXHAUSTED: NO_VF_LEFT, NO_MDEV_INSTANCE_LEFT.
 Result<std::vector<ResolvedDevice>> ResolveDevices(const host::HostSnapshot& host, const v1::GuestSpec& spec,
                                                    const std::vector<Claim>& claims,
+                                                   const std::vector<Quarantined>& quarantined,
                                                    const std::string& guest_uid);
 
 // The addresses of virtual functions that have come to be since.

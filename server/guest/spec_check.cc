@@ -91,7 +91,7 @@ Status CheckMemory(const v1::GuestSpec& spec) {
     return BadField("memory.size_bytes", "{} is not a multiple of {} between {} and {}", size, page_size,
                     kMinMemory, kMaxMemory);
   }
-  if (memory.balloon() && spec.assigned_devices_size() > 0) {
+  if (memory.balloon() && (spec.assigned_devices_size() > 0 || spec.hot_plug_ports_size() > 0)) {
     return BadField("memory.balloon",
                     "memory of a guest with assigned devices is pinned and cannot be given back");
   }

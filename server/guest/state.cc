@@ -17,6 +17,10 @@ const char* NameOf(Verb verb) {
       return "told to power off";
     case Verb::kConsole:
       return "watched";
+    case Verb::kAttach:
+      return "given a device";
+    case Verb::kDetach:
+      return "asked for a device";
     case Verb::kDelete:
     case Verb::kForceDelete:
       return "deleted";
@@ -25,7 +29,17 @@ const char* NameOf(Verb verb) {
 }
 
 bool NeedsMachine(Verb verb) {
-  return verb == Verb::kStop || verb == Verb::kReset || verb == Verb::kPowerButton || verb == Verb::kConsole;
+  switch (verb) {
+    case Verb::kStop:
+    case Verb::kReset:
+    case Verb::kPowerButton:
+    case Verb::kConsole:
+    case Verb::kAttach:
+    case Verb::kDetach:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace

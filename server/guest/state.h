@@ -6,7 +6,18 @@
 
 namespace berth::server {
 
-enum class Verb { kUpdateSpec, kStart, kStop, kReset, kPowerButton, kConsole, kDelete, kForceDelete };
+enum class Verb {
+  kUpdateSpec,
+  kStart,
+  kStop,
+  kReset,
+  kPowerButton,
+  kConsole,
+  kAttach,
+  kDetach,
+  kDelete,
+  kForceDelete
+};
 
 // FAILED_PRECONDITION: GUEST_RUNNING or GUEST_NOT_RUNNING.
 Status CheckTransition(const v1::Guest& guest, Verb verb);

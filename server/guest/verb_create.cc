@@ -35,8 +35,8 @@ Error Abandon(Engine& engine, GuestEntry& guest, Error error) {
 }  // namespace
 
 Result<PreparedStart> GuestVerbs::Prepare(const StoredGuest& guest, PrepareFor purpose) {
-  return PrepareStart(engine_.host, guest, TRY(engine_.table.Claims()), LedgerOf(engine_.book.All()),
-                      engine_.settings, purpose);
+  return PrepareStart(engine_.host, guest, TRY(engine_.table.Claims()), TRY(engine_.quarantine.List()),
+                      LedgerOf(engine_.book.All()), engine_.settings, purpose);
 }
 
 Result<Operation> GuestVerbs::Create(const v1::CreateGuestRequest& request) {
@@ -78,7 +78,7 @@ Result<Operation> GuestVerbs::CreateAndStart(const OperationRequest& request, co
   {
     MutexLock lock(guest->mutex);
     guest->operation = request.verb;
-    guest->reservation = prepared->reservation;
+    guest->reservation = prepared->placement.reservation;
     // Only now it has its slot.
     prepared->plan = MakeLaunchPlan(guest->stored, prepared->devices, prepared->placement, engine_.settings);
   }

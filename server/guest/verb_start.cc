@@ -33,7 +33,7 @@ Result<Operation> GuestVerbs::Start(const v1::StartGuestRequest& request) {
   }
   {
     MutexLock guest_lock(guest->mutex);
-    guest->reservation = prepared->reservation;
+    guest->reservation = prepared->placement.reservation;
   }
   Status changed = engine_.book.Change(*guest, [](StoredGuest& changing) {
     changing.guest.set_state(v1::Guest::STARTING);

@@ -21,6 +21,8 @@ class GuestVerbs {
   Result<Operation> Delete(const v1::DeleteGuestRequest& request);
   Result<Operation> Start(const v1::StartGuestRequest& request);
   Result<Operation> Stop(const v1::StopGuestRequest& request);
+  Result<Operation> Attach(const v1::AttachDeviceRequest& request);
+  Result<Operation> Detach(const v1::DetachDeviceRequest& request);
   // Power button and reset: a request to the VMM of a running guest.
   Result<v1::Guest> Press(const std::string& name, bool reset);
 

@@ -1,8 +1,13 @@
 #include "server/store/guest_table.h"
 
+#include <google/protobuf/util/time_util.h>
+
 namespace berth::server {
 
+using google::protobuf::util::TimeUtil;
+
 Status GuestTable::InsertClaims(const std::vector<Claim>& claims) {
+  const int64_t now = TimeUtil::TimestampToMicroseconds(TimeUtil::GetCurrentTime());
   for (const Claim& claim : claims) {
     Statement owner = TRY(database_.Prepare(
         "SELECT guests.id FROM claims JOIN guests ON guests.uid = claims.guest_uid WHERE device = ?"));
@@ -14,9 +19,10 @@ Status GuestTable::InsertClaims(const std::vector<Claim>& claims) {
               .With("device", claim.device)
               .With("owner", name));
     }
-    Statement insert =
-        TRY(database_.Prepare("INSERT INTO claims (device, guest_uid, device_id) VALUES (?, ?, ?)"));
-    TRY(insert.Bind(claim.device).Bind(claim.guest_uid).Bind(claim.device_id).Run());
+    Statement insert = TRY(
+        database_.Prepare("INSERT INTO claims (device, guest_uid, device_id, since) VALUES (?, ?, ?, ?)"));
+    const int64_t since = claim.since_us == 0 ? now : claim.since_us;
+    TRY(insert.Bind(claim.device).Bind(claim.guest_uid).Bind(claim.device_id).Bind(since).Run());
   }
   return Ok();
 }
@@ -60,12 +66,20 @@ Status GuestTable::Update(const StoredGuest& guest) {
   return Ok();
 }
 
-Status GuestTable::Update(const StoredGuest& guest, const std::vector<Claim>& claims) {
+Status GuestTable::Update(const StoredGuest& guest, std::vector<Claim> claims) {
   MutexLock lock(database_.mutex());
   Transaction transaction = TRY(Transaction::Begin(database_));
   Statement update = TRY(database_.Prepare("UPDATE guests SET resource = ? WHERE uid = ?"));
   TRY(update.BindBlob(guest.guest.SerializeAsString()).Bind(guest.guest.uid()).Run());
   if (database_.changes() == 0) return Fail(Code::kNotFound, "{} is not in the store", guest.guest.name());
+  // What it keeps it has had since before.
+  Statement before = TRY(database_.Prepare("SELECT device, since FROM claims WHERE guest_uid = ?"));
+  before.Bind(guest.guest.uid());
+  while (TRY(before.Step())) {
+    for (Claim& claim : claims) {
+      if (claim.device == before.Text(0)) claim.since_us = before.Number(1);
+    }
+  }
   Statement clear = TRY(database_.Prepare("DELETE FROM claims WHERE guest_uid = ?"));
   TRY(clear.Bind(guest.guest.uid()).Run());
   TRY(InsertClaims(claims));
@@ -100,15 +114,16 @@ Result<std::vector<StoredGuest>> GuestTable::List() {
 
 Result<std::vector<Claim>> GuestTable::Claims() {
   MutexLock lock(database_.mutex());
-  Statement select =
-      TRY(database_.Prepare("SELECT device, guest_uid, device_id, guests.id FROM claims JOIN guests ON "
-                            "guests.uid = claims.guest_uid ORDER BY device"));
+  Statement select = TRY(
+      database_.Prepare("SELECT device, guest_uid, device_id, guests.id, since FROM claims JOIN guests ON "
+                        "guests.uid = claims.guest_uid ORDER BY device"));
   std::vector<Claim> claims;
   while (TRY(select.Step())) {
     claims.push_back({.device = select.Text(0),
                       .guest_uid = select.Text(1),
                       .device_id = select.Text(2),
-                      .guest = "guests/" + select.Text(3)});
+                      .guest = "guests/" + select.Text(3),
+                      .since_us = select.Number(4)});
   }
   return claims;
 }

@@ -24,6 +24,7 @@ struct Claim {
   std::string guest_uid;
   std::string device_id;  // The device's id within the guest.
   std::string guest;      // The guest's name; only read, never written.
+  int64_t since_us = 0;   // Since the epoch; 0: from now on.
 };
 
 // Any thread. Borrows the database.
@@ -37,7 +38,7 @@ class GuestTable {
   // NOT_FOUND if it is not there.
   Status Update(const StoredGuest& guest);
   // As Update, and the devices become exactly `claims`. DEVICE_IN_USE as for Insert.
-  Status Update(const StoredGuest& guest, const std::vector<Claim>& claims);
+  Status Update(const StoredGuest& guest, std::vector<Claim> claims);
   // With its claims. FAILED_PRECONDITION, HOST_NOT_RESTORED, while there are steps of it.
   Status Remove(const std::string& uid);
   // By id.

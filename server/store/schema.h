@@ -46,6 +46,22 @@ inline constexpr const char* kSchemaSteps[] = {
       resource BLOB NOT NULL) STRICT;
     CREATE INDEX operations_by_time ON operations (create_time);
     )",
+    // 2
+    R"(
+    -- device_id: the guest's assigned device that the step is for; empty for the machine's.
+    ALTER TABLE steps ADD COLUMN device_id TEXT NOT NULL DEFAULT '';
+
+    -- since: microseconds since the epoch.
+    ALTER TABLE claims ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+
+    -- Devices that nobody may have. device: as in claims. reason: as an error's. guest: whose it was.
+    CREATE TABLE quarantine (
+      device TEXT PRIMARY KEY,
+      since INTEGER NOT NULL,
+      reason TEXT NOT NULL,
+      message TEXT NOT NULL,
+      guest TEXT NOT NULL) STRICT;
+    )",
 };
 inline constexpr int64_t kSchemaVersion = sizeof(kSchemaSteps) / sizeof(kSchemaSteps[0]);
 

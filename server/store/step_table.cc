@@ -8,7 +8,8 @@ StoredStep StepOf(const Statement& row) {
           .sequence = row.Number(1),
           .kind = row.Text(2),
           .subject = row.Text(3),
-          .record = row.Text(4)};
+          .record = row.Text(4),
+          .device_id = row.Text(5)};
 }
 
 }  // namespace
@@ -16,12 +17,13 @@ StoredStep StepOf(const Statement& row) {
 Status StepTable::Insert(const StoredStep& step) {
   MutexLock lock(database_.mutex());
   Statement insert = TRY(database_.Prepare(
-      "INSERT INTO steps (guest_uid, sequence, kind, subject, record) VALUES (?, ?, ?, ?, ?)"));
+      "INSERT INTO steps (guest_uid, sequence, kind, subject, record, device_id) VALUES (?, ?, ?, ?, ?, ?)"));
   return insert.Bind(step.guest_uid)
       .Bind(step.sequence)
       .Bind(step.kind)
       .Bind(step.subject)
       .Bind(step.record)
+      .Bind(step.device_id)
       .Run();
 }
 
@@ -43,7 +45,8 @@ Status StepTable::Remove(const std::string& guest_uid, int64_t sequence) {
 Result<std::vector<StoredStep>> StepTable::ListOf(const std::string& guest_uid) {
   MutexLock lock(database_.mutex());
   Statement select = TRY(database_.Prepare(
-      "SELECT guest_uid, sequence, kind, subject, record FROM steps WHERE guest_uid = ? ORDER BY sequence"));
+      "SELECT guest_uid, sequence, kind, subject, record, device_id FROM steps WHERE guest_uid = ? "
+      "ORDER BY sequence"));
   select.Bind(guest_uid);
   std::vector<StoredStep> steps;
   while (TRY(select.Step())) steps.push_back(StepOf(select));
@@ -52,10 +55,10 @@ Result<std::vector<StoredStep>> StepTable::ListOf(const std::string& guest_uid) 
 
 Result<std::optional<StoredStep>> StepTable::SharedWith(const StoredStep& step) {
   MutexLock lock(database_.mutex());
-  Statement select =
-      TRY(database_.Prepare("SELECT guest_uid, sequence, kind, subject, record FROM steps "
-                            "WHERE kind = ? AND subject = ? AND guest_uid != ? LIMIT 1"));
-  select.Bind(step.kind).Bind(step.subject).Bind(step.guest_uid);
+  Statement select = TRY(
+      database_.Prepare("SELECT guest_uid, sequence, kind, subject, record, device_id FROM steps "
+                        "WHERE kind = ? AND subject = ? AND NOT (guest_uid = ? AND sequence = ?) LIMIT 1"));
+  select.Bind(step.kind).Bind(step.subject).Bind(step.guest_uid).Bind(step.sequence);
   if (!TRY(select.Step())) return std::nullopt;
   return StepOf(select);
 }

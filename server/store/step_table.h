@@ -19,6 +19,7 @@ struct StoredStep {
   std::string subject;
   // What undoes it: a change of host/control/record.h as text.
   std::string record;
+  std::string device_id{};  // The assigned device it is for; empty: the machine as a whole.
 };
 
 // Any thread. Borrows the database.
@@ -32,7 +33,7 @@ class StepTable {
   Status Remove(const std::string& guest_uid, int64_t sequence);
   // In order of doing.
   Result<std::vector<StoredStep>> ListOf(const std::string& guest_uid);
-  // A step of another guest with this kind and subject, if there is one.
+  // Another step with this kind and subject, if there is one.
   Result<std::optional<StoredStep>> SharedWith(const StoredStep& step);
   // Forgets all steps if the host has booted since the last call: what they changed is gone. Returns whether.
   Result<bool> ForgetOtherBoots(const std::string& boot_id);

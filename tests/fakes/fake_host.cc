@@ -112,6 +112,45 @@ Result<host::HostSnapshot> FakeHost::Snapshot() {
   return snapshot;
 }
 
+Result<UniqueFd> FakeHost::ListenForChanges() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return FailErrno(errno, "make a socket");
+  }
+  changes_ = UniqueFd(ends[0]);
+  return UniqueFd(ends[1]);
+}
+
+void FakeHost::TellChange(const std::string& event, const std::string& subsystem) {
+  std::string message = event + '\0' + "SUBSYSTEM=" + subsystem + '\0';
+  CHECK(::send(changes_.get(), message.data(), message.size(), 0) == static_cast<ssize_t>(message.size()));
+}
+
+Status FakeHost::CheckAnswers(const host::PciAddress& address) {
+  MutexLock lock(mutex_);
+  if (!lost_.contains(address.ToString())) return Ok();
+  return Fail(
+      Error(Code::kFailedPrecondition, address.ToString() + " does not answer").Reason("DEVICE_LOST"));
+}
+
+Status FakeHost::ResetFunction(const host::PciAddress& address) {
+  {
+    MutexLock lock(mutex_);
+    const auto lost = lost_.find(address.ToString());
+    if (lost != lost_.end() && !lost->second) lost_.erase(lost);
+  }
+  return CheckAnswers(address);
+}
+
+void FakeHost::Lose(const std::string& address, bool for_good) {
+  MutexLock lock(mutex_);
+  lost_[address] = for_good;
+}
+
+host::VitalProductData FakeHost::Vpd(const host::PciAddress& address) {
+  return {.product = "", .fields = {{"SN", "serial of " + address.ToString()}}};
+}
+
 Result<PlannedStep> FakeHost::Plan(const Step& step) {
   const std::string kind = KindOf(step);
   if (const auto* process = std::get_if<ProcessStep>(&step)) {
@@ -168,6 +207,7 @@ Result<std::string> FakeHost::Change(const PlannedStep& step, bool undo) {
                     .Reason("HOST_REFUSES"));
   }
   ++changes_made_;
+  log_.push_back((undo ? "undo " : "apply ") + change.key);
   if (is_process && undo) {
     const ProcessChange process = TRY(host::Decode<ProcessChange>(step.record));
     TRY(EndProcess("/proc", process, 10'000));
@@ -231,6 +271,11 @@ Status FakeHost::Place(const std::string&, const std::string& child, int id, con
   if (!child.empty()) places_[child] = cpus.ToString();
   (void)id;
   return Ok();
+}
+
+std::vector<std::string> FakeHost::log() {
+  MutexLock lock(mutex_);
+  return log_;
 }
 
 void FakeHost::FailApply(const std::string& kind) {

@@ -19,6 +19,10 @@ class FakeHost final : public HostEffects {
   explicit FakeHost(std::string directory);
 
   Result<host::HostSnapshot> Snapshot() override;
+  Result<UniqueFd> ListenForChanges() override;
+  Status CheckAnswers(const host::PciAddress& address) override;
+  Status ResetFunction(const host::PciAddress& address) override;
+  host::VitalProductData Vpd(const host::PciAddress& address) override;
   Result<PlannedStep> Plan(const Step& step) override;
   Result<std::vector<UniqueFd>> Apply(const PlannedStep& step) override;
   Status Undo(const PlannedStep& step) override;
@@ -29,11 +33,17 @@ class FakeHost final : public HostEffects {
 
   // What differs from the host as it was at first: "driver 0000:03:00.0" → "vfio-pci".
   std::map<std::string, std::string> Changes();
+  // "apply driver 0000:03:00.0", "undo process", in order.
+  std::vector<std::string> log();
   // "vcpu0" → "4" for every thread placed.
   std::map<std::string, std::string> Places();
 
   // Changes the host that Snapshot tells of. Before it is used.
   host::HostSnapshot& facts() { return facts_; }
+  // The function no longer answers; with `for_good` a reset does not help.
+  void Lose(const std::string& address, bool for_good = false);
+  // As the kernel: "add@/devices/pci0000:00/0000:00:03.0" of the subsystem "pci".
+  void TellChange(const std::string& event, const std::string& subsystem);
   // Every Apply, or Undo, of this kind fails from now on.
   void FailApply(const std::string& kind);
   void FailUndo(const std::string& kind);
@@ -54,9 +64,12 @@ class FakeHost final : public HostEffects {
 
   const std::string directory_;
   host::HostSnapshot facts_;
+  UniqueFd changes_;  // Our end of what ListenForChanges gave.
   Mutex mutex_;
   std::set<std::string> fail_apply_ GUARDED_BY(mutex_), fail_undo_ GUARDED_BY(mutex_);
+  std::map<std::string, bool> lost_ GUARDED_BY(mutex_);  // Functions, and whether for good.
   std::map<std::string, std::string> places_ GUARDED_BY(mutex_);
+  std::vector<std::string> log_ GUARDED_BY(mutex_);
   int changes_made_ GUARDED_BY(mutex_) = 0;
   int stop_at_ GUARDED_BY(mutex_) = -1;
   bool stop_after_ GUARDED_BY(mutex_) = false;

@@ -45,6 +45,7 @@ class FakePciFunction final : public PciFunction {
   }
 
   PciSlot* slot = nullptr;
+  std::shared_ptr<int> alive = std::make_shared<int>();  // For weak pointers.
   int resets = 0;
   bool refuse = false;
 

@@ -17,13 +17,13 @@ struct FakePciMachine {
     bridge.WriteConfig(bus, devfn, offset, size, value);
   }
   // Puts a root port on the root bus.
-  PciBridge& AddRootPort(unsigned device, const RootPortOptions& more = {}) {
+  RootPort& AddRootPort(unsigned device, const RootPortOptions& more = {}) {
     RootPortOptions options = more;
     options.name = fmt::format("port{}", device);
     options.port_number = static_cast<uint8_t>(device);
     options.devfn = MakeDevfn(device, 0);
     auto port = CreateRootPort(options, bridge.root());
-    PciBridge& added = *port;
+    RootPort& added = *port;
     CHECK(bridge.root().Add(options.devfn, std::move(port)));
     return added;
   }

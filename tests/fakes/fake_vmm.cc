@@ -9,12 +9,16 @@
 //   power_off=REQUEST    answers and powers off
 //   ignore_power_button  stays on
 //   foreign_tids         says that its vCPUs are threads of another process
+//   ignore_unplug        keeps its devices until they are pulled out
+//   eject=ID             gives up this device when its reset button is pressed
+//   break=ID             this device reports an error then
 //
 // Its console prints "console of NAME\n" and then echoes.
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -47,6 +51,10 @@ const char* NameOf(const control::Request& request) {
       return "attach_console";
     case control::Request::kSubscribe:
       return "subscribe";
+    case control::Request::kPlugDevice:
+      return "plug_device";
+    case control::Request::kUnplugDevice:
+      return "unplug_device";
     default:
       return "other";
   }
@@ -153,6 +161,37 @@ class FakeVmm {
       }).detach();
     }
     if (request.has_quit()) ::_exit(0);
+    if (request.has_unplug_device()) {
+      const auto& unplug = request.unplug_device();
+      if (unplug.force() || command_line_.find("ignore_unplug") == std::string::npos) Unplug(unplug.id());
+    }
+    if (request.has_reset_machine()) {
+      if (const std::string id = ToldOf("eject"); !id.empty()) Unplug(id);
+      if (const std::string id = ToldOf("break"); !id.empty()) Tell(control::Event::DEVICE_FAILED, id);
+    }
+  }
+
+  // "ID" of "WHAT=ID" on the command line; empty if it is not there.
+  std::string ToldOf(const std::string& what) const {
+    const size_t at = (" " + command_line_).find(" " + what + "=");
+    if (at == std::string::npos) return "";
+    const size_t start = at + what.size() + 1;
+    return command_line_.substr(start, command_line_.find(' ', start) - start);
+  }
+
+  void Tell(control::Event::Kind kind, const std::string& device_id) {
+    control::FromVmm from;
+    from.mutable_event()->set_kind(kind);
+    from.mutable_event()->set_device_id(device_id);
+    for (int fd : subscribers_) Send(fd, from);
+  }
+
+  void Unplug(const std::string& id) {
+    auto* devices = built_.mutable_devices();
+    devices->erase(std::remove_if(devices->begin(), devices->end(),
+                                  [&](const auto& device) { return device.id() == id; }),
+                   devices->end());
+    Tell(control::Event::DEVICE_UNPLUGGED, id);
   }
 
   void Do(int fd, const control::Request& request, std::vector<UniqueFd>& fds, control::Reply& reply) {
@@ -183,6 +222,14 @@ class FakeVmm {
       case control::Request::kSubscribe:
         subscribers_.push_back(fd);
         break;
+      case control::Request::kPlugDevice: {
+        auto* state = built_.add_devices();
+        state->set_id(request.plug_device().device().id());
+        state->set_guest_address("0000:1" + std::to_string(built_.devices_size()) + ":00.0");
+        *reply.mutable_device() = *state;
+        for (UniqueFd& kept : fds) kept_.push_back(std::move(kept));
+        break;
+      }
       default:
         break;
     }

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kMaxMessages = 16;
 constexpr unsigned kMaxFds = 4;
 
-// A request of a kind that is in the oneof (fields 2 to 13) or near it, with this as its content; or bytes as
+// A request of a kind that is in the oneof (fields 2 to 15) or near it, with this as its content; or bytes as
 // they are.
 std::string Request(FuzzInput* input) {
   const auto shape = input->Take<uint8_t>() % 16;

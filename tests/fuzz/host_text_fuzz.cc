@@ -8,8 +8,12 @@
 #include "host/control/cgroup.h"
 #include "host/control/record.h"
 #include "host/cpu_set.h"
+#include "host/module_aliases.h"
 #include "host/pci_address.h"
 #include "host/pci_names.h"
+#include "host/uevent.h"
+#include "host/vendor_vgpu.h"
+#include "host/vpd.h"
 #include "mdev/mdev.h"
 #include "net/host/mac_address.h"
 #include "net/host/vf.h"
@@ -34,7 +38,7 @@ void RecordRoundTrip(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(bytes) + 1, size - 1);
-  switch (bytes[0] % 8) {
+  switch (bytes[0] % 12) {
     case 0:
       RoundTrip<berth::host::CpuSet>(text);
       break;
@@ -55,6 +59,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       break;
     case 6:
       RecordRoundTrip<berth::net::VfChange>(text);
+      break;
+    case 7:
+      (void)berth::host::ModuleAliases::Parse(text).VfioDriverFor({.vendor_id = 0x15b3});
+      break;
+    case 8:
+      (void)berth::host::ParseUevent(text);
+      break;
+    case 9:
+      (void)berth::host::ParseVgpuTypes(text);
+      break;
+    case 10:
+      (void)berth::host::ParseVpd({bytes + 1, size - 1});
       break;
     default:
       RecordRoundTrip<berth::vfio::DriverChange>(text);

@@ -1,6 +1,6 @@
 // A hostile guest at the configuration registers of a whole hierarchy, through ECAM, mechanism 1 and the BARs
-// that it moves: two root ports with functions behind them, one function on the root bus, and RAM that BARs
-// may come to lie over.
+// that it moves: two root ports with functions behind them, which come and go meanwhile, one function on the
+// root bus, and RAM that BARs may come to lie over.
 #include "hw/pci/bus.h"
 #include "tests/fakes/fake_pci_function.h"
 #include "tests/fakes/fake_pci_machine.h"
@@ -19,6 +19,9 @@ enum Operation : uint8_t {
   kAccessMemory,
   kAccessPort,
   kReset,
+  kPlug,
+  kAsk,
+  kPull,
   kCount
 };
 
@@ -45,17 +48,12 @@ class Ledger final : public MemoryListener {
 struct Guest {
   Guest() {
     CHECK(machine.memory.AddListener(&ledger));
-    const std::vector<BarRequest> bars = {
-        {.index = 0, .size = 0x1000},
-        {.index = 1, .size = 0x20, .io = true},
-        {.index = 2, .size = 256 * kMiB, .is_64bit = true, .prefetchable = true},
-        {.index = Bars::kRomIndex, .size = 0x10000}};
-    for (unsigned device : {1u, 2u}) {
-      CHECK(machine.AddRootPort(device).secondary().Add(
-          0, std::make_unique<FakePciFunction>("behind", static_cast<uint8_t>(device), bars)));
+    for (RootPort* port : ports) {
+      Insert(port);
+      port->Reset();
     }
     CHECK(machine.bridge.root().Add(MakeDevfn(3, 0),
-                                    std::make_unique<FakePciFunction>("direct", uint8_t{3}, bars)));
+                                    std::make_unique<FakePciFunction>("direct", uint8_t{3}, kBars)));
     const auto plan =
         PlanLayout(NeedsOf(machine.bridge.root()), {map::kMmio32, FakePciMachine::kMemory64, map::kPciPorts});
     CHECK(plan);
@@ -64,6 +62,20 @@ struct Guest {
     machine.memory.root().Add(&ram, 0);
   }
   ~Guest() { machine.memory.RemoveListener(&ledger); }
+
+  static void Insert(RootPort* port) {
+    auto card = port->secondary().Prepare(0, std::make_unique<FakePciFunction>("behind", uint8_t{1}, kBars));
+    CHECK(card);
+    port->Insert(std::move(*card));
+  }
+  static bool Occupied(RootPort* port) { return port->secondary().Find(0) != nullptr; }
+  // As the machine does: the guest's accesses are over before the card is.
+  void Pull(RootPort* port) {
+    const PciBus::Card card = machine.bridge.Locked([port] { return port->Remove(); });
+    machine.memory.WaitForReaders();
+    machine.ports.WaitForReaders();
+    CHECK(!Occupied(port) && port->removal() == Removal::kNone);
+  }
 
   // Mostly where something is: buses 0 to 3, devices 0 to 3, the first 256 registers.
   static uint64_t Ecam(FuzzInput* input) {
@@ -99,13 +111,35 @@ struct Guest {
       }
       case kReset:
         machine.bridge.Reset();
+        for (RootPort* port : ports) CHECK(port->removal() == Removal::kNone);
         break;
+      case kPlug:
+      case kAsk:
+      case kPull: {
+        RootPort* const port = ports[input->Take<uint8_t>() % 2];
+        if (!Occupied(port)) {
+          if (operation == kPlug) Insert(port);
+        } else if (operation == kAsk) {
+          port->RequestRemoval();
+          CHECK(port->removal() != Removal::kNone);
+        } else if (operation == kPull || port->removal() == Removal::kReleased) {
+          Pull(port);
+        }
+        break;
+      }
     }
   }
+
+  inline static const std::vector<BarRequest> kBars = {
+      {.index = 0, .size = 0x1000},
+      {.index = 1, .size = 0x20, .io = true},
+      {.index = 2, .size = 256 * kMiB, .is_64bit = true, .prefetchable = true},
+      {.index = Bars::kRomIndex, .size = 0x10000}};
 
   std::vector<uint8_t> bytes = std::vector<uint8_t>(0x10000);
   Ledger ledger;
   FakePciMachine machine;
+  RootPort* const ports[2] = {&machine.AddRootPort(1), &machine.AddRootPort(2)};
   Region ram = Region::Ram("ram", {bytes.data(), bytes.size()});
 };
 

@@ -133,6 +133,13 @@ TEST_F(RecordedVgpuNode, HasItsMediatedDevices) {
   EXPECT_EQ(mdev->iommu_group, 106);
 }
 
+// 16 lanes of 16 GT/s in a slot of 8, idle.
+TEST_F(RecordedVgpuNode, HasTheGpusLink) {
+  EXPECT_EQ(host_.FindFunction(PciAddress{0, 8, 0, 0})->link,
+            (PciLink{.speed_mtps = 2500, .max_speed_mtps = 16000, .width = 8, .max_width = 16}));
+  EXPECT_EQ(host_.FindFunction(PciAddress{0, 8, 0, 4})->link, std::nullopt) << "a VF has its PF's";
+}
+
 TEST_F(RecordedVgpuNode, HasItsNetworkCards) {
   const PciFunction* card = host_.FindFunction(PciAddress{0, 4, 0, 1});
   ASSERT_NE(card, nullptr);
@@ -159,6 +166,21 @@ TEST(ReadHost, ReadsTheTypesOfARecordedVgpu) {
   EXPECT_EQ(parent->FindType("nvidia-742")->name, "NVIDIA A2-1B");
   EXPECT_EQ(parent->FindType("nvidia-742")->device_api, "vfio-pci");
   EXPECT_EQ(parent->numa_node, 0);
+}
+
+// The other surface: a virtual function that its vendor's driver makes a vGPU of.
+TEST(ReadHost, ReadsTheVgpuTypesOfARecordedVirtualFunction) {
+  HostTree tree;
+  std::filesystem::copy(BERTH_FIXTURES "/hosts/nvidia-vgpu-sys", tree.path() + "/sys",
+                        std::filesystem::copy_options::recursive);
+  const HostSnapshot host = ReadHost(tree.roots()).value();
+  const PciFunction* vf = host.FindFunction(PciAddress{0, 0x26, 0, 4});
+  ASSERT_NE(vf, nullptr);
+  ASSERT_TRUE(vf->vgpu);
+  EXPECT_EQ(vf->vgpu->current_type, 0);
+  ASSERT_EQ(vf->vgpu->creatable_types.size(), 23u);
+  EXPECT_EQ(vf->vgpu->creatable_types.front(), (VgpuType{1145, "NVIDIA L40S-1B"}));
+  EXPECT_EQ(vf->vgpu->creatable_types.back(), (VgpuType{2164, "NVIDIA L40S-3B"}));
 }
 
 }  // namespace

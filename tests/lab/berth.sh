@@ -65,6 +65,19 @@ await_line() {
   done
 }
 
+# await_count SECONDS LOG PATTERN COUNT: until so many lines of it have the pattern.
+await_count() {
+  local end=$((SECONDS + $1))
+  until (($(grep -cE -- "$3" "$2") >= $4)); do
+    if ((SECONDS >= end)); then
+      echo "not $4 lines with '$3' in $2 within $1 s; it ends:"
+      tail -n 30 "$2"
+      return 1
+    fi
+    sleep 0.3
+  done
+}
+
 # image PATH SIZE FIRST-LINE: makes a raw image.
 image() {
   truncate -s "$2" "$1"
@@ -80,8 +93,23 @@ expect_equal() {
   echo "$1 is $3"
 }
 
+# expect_refusal REASON ARGUMENT...: `berth ARGUMENT...` fails for this reason. The message is then in $refusal.
+expect_refusal() {
+  local reason=$1
+  shift
+  if refusal=$(berth "$@" 2>&1 >/dev/null); then
+    echo "WRONG: 'berth $*' should be refused with $reason, and succeeded"
+    return 1
+  fi
+  echo "$refusal"
+  [[ $refusal == *"$reason)"* ]] || { echo "WRONG: the reason should be $reason"; return 1; }
+}
+
 # guest_field GUEST FIELD: a field of the guest, as JSON has it.
-guest_field() { berth guest show "$1" -o json | python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ""))' "$2"; }
+guest_field() {
+  berth guest show "$1" -o json |
+    python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ""))' "$2"
+}
 
 # await_state SECONDS GUEST STATE
 await_state() {

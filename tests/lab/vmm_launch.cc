@@ -30,7 +30,7 @@ struct Options {
   std::string vmm, kernel, initrd, command_line;
   uint32_t cpus = 1;
   uint64_t memory_mib = 256;
-  std::vector<std::string> disks, vfio, traces;
+  std::vector<std::string> disks, vfio, spare_ports, traces;
   std::vector<std::string> taps;
   uint32_t nodes = 1;
   std::string commands;
@@ -95,6 +95,7 @@ class Launcher {
     machine.mutable_boot()->set_command_line(options_.command_line);
     TRY(AddDevices(machine));
     const v1::Reply reply = TRY(Ask(request, fds_));
+    fds_.clear();  // The VMM has them; a group that it closes is to be closed.
     for (const v1::DeviceState& device : reply.built().devices()) {
       std::cerr << "vmm-launch: " << device.id() << " at " << device.guest_address() << "\n";
     }
@@ -135,10 +136,19 @@ class Launcher {
       device->set_id("rng0");
       device->mutable_rng();
     }
-    if (!options_.vfio.empty()) {
+    if (!options_.vfio.empty() || !options_.spare_ports.empty()) {
       machine.set_vfio_container_fd_plus_one(Add(TRY(Open("/dev/vfio/vfio", O_RDWR))) + 1);
     }
-    for (const std::string& device : options_.vfio) TRY(AddAssigned(machine, device));
+    for (const std::string& device : options_.vfio) TRY(Assign(device, machine.add_devices()));
+    for (const std::string& sizes : options_.spare_ports) {
+      unsigned memory_mib = 0, prefetchable_mib = 0, io_kib = 0;
+      if (::sscanf(sizes.c_str(), "%u/%u/%u", &memory_mib, &prefetchable_mib, &io_kib) != 3)
+        return Fail(Code::kInvalidArgument, "--spare-port {}: MIB/MIB/KIB", sizes);
+      v1::SparePort* port = machine.add_spare_ports();
+      port->set_memory_bytes(memory_mib * kMiB);
+      port->set_prefetchable_bytes(prefetchable_mib * kMiB);
+      port->set_io_bytes(io_kib * kKiB);
+    }
     for (const std::string& tap : options_.taps) TRY(AddNet(machine, tap));
     for (const std::string& path : options_.disks) {
       v1::DeviceConfig* device = machine.add_devices();
@@ -169,14 +179,14 @@ class Launcher {
   }
 
   // A PCI address or an mdev's UUID.
-  Status AddAssigned(v1::MachineConfig& machine, const std::string& name) {
+  Status Assign(const std::string& name, v1::DeviceConfig* device) {
     const std::string bus = name.size() == 36 ? "mdev" : "pci";
     const std::string link = fmt::format("/sys/bus/{}/devices/{}/iommu_group", bus, name);
     char target[256] = {};
     if (::readlink(link.c_str(), target, sizeof(target) - 1) < 0) return FailErrno(errno, "read {}", link);
     const std::string group(::basename(target));
-    v1::DeviceConfig* device = machine.add_devices();
     device->set_id(name);
+    device->mutable_vfio()->set_group(group);
     device->mutable_vfio()->set_group_fd(Add(TRY(Open("/dev/vfio/" + group, O_RDWR))));
     device->mutable_vfio()->set_device_name(name);
     return Ok();
@@ -209,7 +219,8 @@ class Launcher {
         continue;
       }
       if (answer.reply().code() != 0) {
-        return Fail(static_cast<Code>(answer.reply().code()), "{}", answer.reply().message());
+        return Fail(static_cast<Code>(answer.reply().code()), "{} {}", answer.reply().reason(),
+                    answer.reply().message());
       }
       return answer.reply();
     }
@@ -228,10 +239,22 @@ class Launcher {
       request.mutable_run();
     } else if (line.starts_with("balloon ")) {
       request.mutable_set_balloon()->set_size_bytes(std::stoull(line.substr(8)) * kMiB);
+    } else if (line.starts_with("plug ")) {
+      if (const Status found = Assign(line.substr(5), request.mutable_plug_device()->mutable_device());
+          !found) {
+        std::cerr << "vmm-launch: " << line << ": " << found.error().ToString() << "\n";
+        return Ok();
+      }
+    } else if (line.starts_with("unplug ")) {
+      request.mutable_unplug_device()->set_id(line.substr(7));
+    } else if (line.starts_with("pull ")) {
+      request.mutable_unplug_device()->set_id(line.substr(5));
+      request.mutable_unplug_device()->set_force(true);
     } else {
       return Fail(Code::kInvalidArgument, "no command of vmm-launch: {}", line);
     }
-    const Result<v1::Reply> done = Ask(request, {});
+    const Result<v1::Reply> done = Ask(request, fds_);
+    fds_.clear();
     std::cerr << "vmm-launch: " << line << ": " << (done ? "done" : done.error().ToString()) << "\n";
     return Ok();
   }
@@ -334,13 +357,16 @@ int main(int argc, char** argv) {
       ("memory", po::value(&options.memory_mib), "memory in MiB")             //
       ("disk", po::value(&options.disks), "a raw image; may be given again")  //
       ("vfio", po::value(&options.vfio),
-       "an assigned device: PCI address or mdev UUID; may be given again")                     //
-      ("tap", po::value(&options.taps), "NAME/MAC: a NIC on a tap; may be given again")        //
-      ("vhost", po::bool_switch(&options.vhost), "NICs are served by the kernel (vhost-net)")  //
-      ("trace", po::value(&options.traces), "trace events to enable; may be given again")      //
-      ("nodes", po::value(&options.nodes), "number of guest NUMA nodes")                       //
+       "an assigned device: PCI address or mdev UUID; may be given again")  //
+      ("spare-port", po::value(&options.spare_ports),
+       "MIB/MIB/KIB: a hot-plug port that keeps so much 32-bit memory, prefetchable memory and ports")  //
+      ("tap", po::value(&options.taps), "NAME/MAC: a NIC on a tap; may be given again")                 //
+      ("vhost", po::bool_switch(&options.vhost), "NICs are served by the kernel (vhost-net)")           //
+      ("trace", po::value(&options.traces), "trace events to enable; may be given again")               //
+      ("nodes", po::value(&options.nodes), "number of guest NUMA nodes")                                //
       ("commands", po::value(&options.commands),
-       "a FIFO with lines: power-button, reset, pause, run, balloon MIB")                   //
+       "a FIFO with lines: power-button, reset, pause, run, balloon MIB, plug NAME, unplug NAME, pull "
+       "NAME")                                                                              //
       ("huge-pages", po::bool_switch(&options.huge_pages), "memory in huge pages")          //
       ("balloon", po::bool_switch(&options.balloon), "a balloon with free page reporting")  //
       ("virtio-console", po::bool_switch(&options.virtio_console),

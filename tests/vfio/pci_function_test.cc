@@ -9,6 +9,7 @@
 #include "hw/pci/pci_registers.h"
 #include "tests/fakes/fake_pci_slot.h"
 #include "tests/fakes/fake_vfio.h"
+#include "vfio/dma_listener.h"
 
 namespace berth::vfio {
 namespace {
@@ -446,6 +447,34 @@ TEST_F(VfioPciFunctionTest, LeavesNothingBehind) {
   EXPECT_EQ(slot.fake_interrupts().line(), nullptr);
   EXPECT_THAT(kernel.calls(), Not(Contains(0ul)));
   RunLoop();
+}
+
+// 34: taken from its bus it is quiet and out of sight, and an access that a vCPU began before finds it still.
+TEST_F(VfioPciFunctionTest, TakenAwayItWaitsForTheLastAccess) {
+  DmaListener dma(container.get());
+  ASSERT_TRUE(slot.memory_space().AddListener(&dma));
+  Attach();
+  PlaceBar();
+  Write16(kMsix + 2, 0x8000);
+  EXPECT_FALSE(kernel.mappings.empty());
+  const auto before = slot.memory_space().view();
+  function->Detach();
+  EXPECT_EQ(fake.irq_mode(), -1);
+  EXPECT_FALSE(Mapped());
+  EXPECT_TRUE(kernel.mappings.empty());
+  EXPECT_TRUE(kernel.group("7").in_container);
+
+  const hw::FlatRange& table = *before->Find(kBar + 0x2000);
+  const uint64_t first = table.offset_in_region + (kBar + 0x2000 - table.start);
+  table.handler->Write(first + 12, 4, 0);  // Unmasks vector 0, as the guest may have begun to.
+  EXPECT_EQ(fake.connected(VFIO_PCI_MSIX_IRQ_INDEX), 0u);
+  EXPECT_EQ(fake.irq_mode(), -1);
+  before->Find(kBar)->handler->Read(0, 4);
+
+  function.reset();
+  EXPECT_FALSE(kernel.group("7").in_container);
+  EXPECT_THAT(kernel.calls(), testing::IsSupersetOf({VFIO_IOMMU_UNMAP_DMA, VFIO_GROUP_UNSET_CONTAINER}));
+  slot.memory_space().RemoveListener(&dma);
 }
 
 }  // namespace

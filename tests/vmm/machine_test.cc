@@ -100,6 +100,55 @@ TEST_F(MachineTest, PausedVcpusDoNotRun) {
   while (exits() == before) ::usleep(1000);
 }
 
+v1::DeviceConfig Assigned(const std::string& id) {
+  v1::DeviceConfig device;
+  device.set_id(id);
+  device.mutable_vfio()->set_device_name("0000:01:00.0");
+  return device;
+}
+
+TEST_F(MachineTest, WhatCannotBePluggedOrUnpluggedIsRefused) {
+  auto tiny = *TinyMachine::Create(OutByte(0x600, 5 << 2 | 1 << 5) + kForever, [](v1::MachineConfig& config) {
+    config.add_devices()->set_id("rng");
+    config.mutable_devices(0)->mutable_rng();
+    config.add_spare_ports()->set_memory_bytes(2 << 20);
+  });
+  Machine& machine = *tiny->machine;
+  const auto plug = [&machine](const v1::DeviceConfig& device) {
+    return machine.PlugDevice(device, Descriptors({})).error();
+  };
+  EXPECT_EQ(plug(machine.config().devices(0)).reason(), "NOT_HOTPLUGGABLE");
+  EXPECT_EQ(plug(Assigned("rng")).reason(), "DEVICE_EXISTS");
+  EXPECT_EQ(plug(Assigned("")).code(), Code::kInvalidArgument);
+  EXPECT_EQ(plug(Assigned("nic")).reason(), "NO_VFIO_CONTAINER");
+  EXPECT_EQ(machine.UnplugDevice("nic", true).error().reason(), "DEVICE_NOT_FOUND");
+  EXPECT_EQ(machine.UnplugDevice("rng", false).error().reason(), "NOT_HOTPLUGGABLE");
+  EXPECT_EQ(machine.UnplugDevice("rng", true).error().reason(), "NOT_HOTPLUGGABLE");
+  EXPECT_EQ(machine.config().devices_size(), 1);
+  ASSERT_TRUE(machine.Run());
+  ASSERT_TRUE(tiny->RunUntil(v1::Event::STATE_CHANGED, v1::POWERED_OFF));
+  EXPECT_EQ(plug(Assigned("nic")).code(), Code::kFailedPrecondition);
+  EXPECT_EQ(machine.UnplugDevice("rng", true).error().code(), Code::kFailedPrecondition);
+}
+
+TEST_F(MachineTest, WithoutAPortNothingIsPlugged) {
+  auto tiny = *TinyMachine::Create(kForever);
+  const auto plugged = tiny->machine->PlugDevice(Assigned("nic"), Descriptors({}));
+  ASSERT_FALSE(plugged);
+  EXPECT_EQ(plugged.error().code(), Code::kResourceExhausted);
+  EXPECT_EQ(plugged.error().reason(), "NO_FREE_PORT");
+}
+
+TEST_F(MachineTest, DevicesAndSparePortsShareTheRootBus) {
+  const auto built = TinyMachine::Create(kForever, [](v1::MachineConfig& config) {
+    config.add_devices()->mutable_rng();
+    for (int i = 0; i < 31; ++i) config.add_spare_ports();
+  });
+  ASSERT_FALSE(built);
+  EXPECT_EQ(built.error().reason(), "TOO_MANY_DEVICES");
+  EXPECT_THAT(built.error().message(), HasSubstr("1 devices and 31 spare ports: the root bus holds 31"));
+}
+
 TEST_F(MachineTest, AFileThatIsNoKernelIsRefused) {
   const auto built =
       TinyMachine::Create({}, [](v1::MachineConfig& config) { config.mutable_boot()->set_kernel_fd(0); });

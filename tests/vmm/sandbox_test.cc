@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,6 +61,12 @@ TEST_P(SandboxTest, NothingBecomesExecutable) {
 TEST_P(SandboxTest, OtherDevicesRequestsAreNotMade) {
   EXPECT_KILLED(GetParam(), int bytes; ::ioctl(0, FIONREAD, &bytes));
   EXPECT_KILLED(GetParam(), ::ioctl(0, TIOCSTI, "x"));
+}
+
+TEST_P(SandboxTest, LimitsAreReadAndNeverSet) {
+  rlimit limit{};
+  EXPECT_ALLOWED(GetParam(), CHECK(::getrlimit(RLIMIT_MEMLOCK, &limit) == 0));
+  EXPECT_KILLED(GetParam(), ::setrlimit(RLIMIT_NOFILE, &limit));
 }
 
 TEST_P(SandboxTest, MemoryLocksTimeAndLogAreThere) {

@@ -272,5 +272,56 @@ TEST_F(AddressSpaceTest, AReaderOfAnotherThreadSeesEveryCommit) {
   other.join();
 }
 
+// An access that does not end by itself.
+class Gate final : public IoHandler {
+ public:
+  uint64_t Read(uint64_t, unsigned) override {
+    entered = true;
+    entered.notify_all();
+    open.wait(false);
+    left = true;
+    return 0;
+  }
+  void Write(uint64_t, unsigned, uint64_t) override {}
+  std::atomic<bool> entered{false}, open{false};
+  bool left = false;
+};
+
+TEST_F(AddressSpaceTest, WaitsForAccessesThatAreUnderWay) {
+  Gate gate;
+  Region device = Region::Io("device", 0x10, &gate);
+  Add(&device, 0);
+  std::thread vcpu([this] {
+    ViewReader its(space);
+    EXPECT_EQ(its.Read(0, 1), 0u);
+  });
+  gate.entered.wait(false);
+  {
+    AddressSpace::Transaction change(space);
+    space.root().Remove(&device);
+  }
+  EXPECT_EQ(reader.Read(0, 1), 0xffu);  // Others are not held up.
+  std::atomic<bool> waiting{false};
+  std::thread owner([&] {
+    waiting = true;
+    waiting.notify_all();
+    space.WaitForReaders();
+    EXPECT_TRUE(gate.left);
+  });
+  waiting.wait(false);
+  gate.open = true;
+  gate.open.notify_all();
+  owner.join();
+  vcpu.join();
+}
+
+TEST_F(AddressSpaceTest, WaitsForNobodyWhoIsOutside) {
+  Region device = Region::Io("device", 0x10, &low);
+  Add(&device, 0);
+  reader.Read(0, 1);
+  { const ViewReader gone(space); }
+  space.WaitForReaders();
+}
+
 }  // namespace
 }  // namespace berth::hw

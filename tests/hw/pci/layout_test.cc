@@ -92,13 +92,43 @@ TEST(PciLayout, BusesAreNumberedDepthFirst) {
 
 TEST(PciLayout, WhatABridgeReservesIsKeptFree) {
   FunctionNeeds port = Bridge(1, {});
-  port.reserved_memory_bytes = 2 * kMiB;
-  port.reserved_prefetchable_bytes = 3 * kMiB;
+  port.reserved.memory = 2 * kMiB;
+  port.reserved.prefetchable = 3 * kMiB;
   const auto plan = PlanLayout({port}, kWindows);
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->at(0).memory.size, 2 * kMiB);
   EXPECT_EQ(plan->at(0).prefetchable.size, 3 * kMiB);
   EXPECT_EQ(plan->at(0).io.size, 0u);
+}
+
+// Whatever fits by its size fits by its alignment.
+TEST(PciLayout, WhatIsReservedHoldsOneBarOfItsSize) {
+  FunctionNeeds port = Bridge(2, {});
+  port.reserved = {.memory = 16 * kMiB, .prefetchable = 8 * kGiB, .io = 0x1000};
+  const auto plan =
+      PlanLayout({Function(1, {Memory32(0, 0x1000), Memory64(2, kMiB), Ports(4, 0x20)}), port}, kWindows);
+  ASSERT_TRUE(plan);
+  const auto behind = PlanBehind(
+      {Function(0, {Memory32(0, 16 * kMiB), Memory64(2, 8 * kGiB), Ports(4, 0x1000)})}, plan->at(1));
+  ASSERT_TRUE(behind) << behind.error().message();
+  EXPECT_EQ(behind->at(0).bars[0].second, plan->at(1).memory.start);
+  EXPECT_EQ(behind->at(0).bars[1].second, plan->at(1).prefetchable.start);
+  EXPECT_EQ(behind->at(0).bars[2].second, plan->at(1).io.start);
+}
+
+TEST(PciLayout, WhatComesLaterGoesIntoTheWindowsThatThereAre) {
+  const auto plan =
+      PlanLayout({Bridge(1, {Function(0, {Memory32(0, kMiB), Memory64(2, 16 * kMiB)})})}, kWindows);
+  ASSERT_TRUE(plan);
+  const auto same = PlanBehind({Function(0, {Memory32(0, kMiB), Memory64(2, 16 * kMiB)})}, plan->at(0));
+  ASSERT_TRUE(same);
+  EXPECT_EQ(same->at(0).bars, plan->at(0).behind[0].bars);
+  const auto larger = PlanBehind({Function(0, {Memory64(2, 32 * kMiB)})}, plan->at(0));
+  ASSERT_FALSE(larger);
+  EXPECT_EQ(larger.error().reason(), "PCI_WINDOW_EXHAUSTED");
+  EXPECT_THAT(larger.error().message(), HasSubstr("the port has 16 MiB"));
+  EXPECT_FALSE(PlanBehind({Function(0, {Ports(0, 0x20)})}, plan->at(0)));
+  EXPECT_TRUE(PlanBehind({}, plan->at(0)));
 }
 
 TEST(PciLayout, AnAlignmentBeyondTheSizeIsKept) {

@@ -10,8 +10,9 @@ namespace {
 
 using testing::HasSubstr;
 
-v1::HostDevice Device(const DeviceOwners& owners, const std::string& name) {
-  for (const v1::HostDevice& device : ToHostDevices(host::SampleHost(), owners)) {
+v1::HostDevice Device(const DeviceOwners& owners, const std::string& name,
+                      const std::vector<Quarantined>& quarantined = {}) {
+  for (const v1::HostDevice& device : ToHostDevices(host::SampleHost(), {owners, quarantined})) {
     if (device.name() == name) return device;
   }
   ADD_FAILURE() << "no " << name;
@@ -38,6 +39,54 @@ TEST(HostView, SaysWhyADeviceCannotBeAssigned) {
   EXPECT_EQ(grouped.state(), v1::HostDevice::UNASSIGNABLE);
   EXPECT_THAT(grouped.obstacle(), HasSubstr("0000:00:1f.3"));
   EXPECT_EQ(Device({}, "host/devices/pci-0000-04-00-0").state(), v1::HostDevice::UNASSIGNABLE);
+}
+
+TEST(HostView, AQuarantinedDeviceIsThatWhoeverHasIt) {
+  const std::vector<Quarantined> lost = {{.device = "pci/0000:03:00.0",
+                                          .since_us = 1'700'000'000'000'000,
+                                          .reason = "DEVICE_LOST",
+                                          .message = "it does not answer",
+                                          .guest = "guests/a"}};
+  const v1::HostDevice free = Device({}, "host/devices/pci-0000-03-00-0", lost);
+  EXPECT_EQ(free.state(), v1::HostDevice::QUARANTINED);
+  EXPECT_EQ(free.obstacle(), "quarantined (DEVICE_LOST): it does not answer");
+  EXPECT_EQ(free.state_time().seconds(), 1'700'000'000);
+  const v1::HostDevice owned =
+      Device({{"pci/0000:03:00.0", {.guest = "guests/a", .state = v1::Guest::RUNNING}}},
+             "host/devices/pci-0000-03-00-0", lost);
+  EXPECT_EQ(owned.state(), v1::HostDevice::QUARANTINED);
+  EXPECT_EQ(owned.guest(), "guests/a");
+}
+
+TEST(HostView, ADevicesKeyIsItsClaims) {
+  EXPECT_EQ(KeyOf(Device({}, "host/devices/pci-0000-03-00-0")), "pci/0000:03:00.0");
+  EXPECT_EQ(KeyOf(Device({}, "host/devices/pci-0000-02-00-2")), "vf/0000:02:00.0/1");
+  EXPECT_EQ(KeyOf(Device({}, "host/devices/mdev-11111111-2222-4333-8444-555555555555")),
+            "mdev/11111111-2222-4333-8444-555555555555");
+  EXPECT_EQ(KeyOf(Device({}, "host/devices/parent-mtty")), "");
+}
+
+TEST(HostView, ShowsWhatAVirtualFunctionCouldBecomeAsMediatedDevicesTypes) {
+  host::HostSnapshot host = host::SampleHost();
+  for (host::PciFunction& function : host.functions) {
+    if (function.vf_index == 0) function.vgpu = host::VendorVgpu{0, {{1148, "NVIDIA L40S-2Q"}}};
+    if (function.vf_index == 1) function.vgpu = host::VendorVgpu{1150, {}};
+  }
+  int seen = 0;
+  for (const v1::HostDevice& device : ToHostDevices(host, {})) {
+    if (device.name() == "host/devices/pci-0000-02-00-1") {
+      ASSERT_EQ(device.mdev_types_size(), 1);
+      EXPECT_EQ(device.mdev_types(0).id(), "nvidia-1148");
+      EXPECT_EQ(device.mdev_types(0).name(), "NVIDIA L40S-2Q");
+      EXPECT_EQ(device.pci().vgpu_type(), "");
+      ++seen;
+    }
+    if (device.name() == "host/devices/pci-0000-02-00-2") {
+      EXPECT_EQ(device.pci().vgpu_type(), "nvidia-1150");
+      ++seen;
+    }
+  }
+  EXPECT_EQ(seen, 2);
 }
 
 TEST(HostView, ShowsWhoHasADevice) {

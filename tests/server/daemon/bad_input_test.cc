@@ -178,7 +178,7 @@ TEST_F(BadInput, AHostThatRefusesAChange) {
 }
 
 TEST_F(BadInput, WhatCannotBePutBackIsKeptAndShown) {
-  host_->FailApply("cgroup");
+  host_->FailApply("process");
   host_->FailUndo("driver");
   v1::CreateGuestRequest request = Guest("web");
   request.mutable_guest()->mutable_spec()->add_assigned_devices()->set_pci_address("0000:03:00.0");

@@ -72,39 +72,47 @@ Result<Operation> DaemonFixture::AwaitOperation(const Operation& operation) {
 }
 
 Result<v1::Guest> DaemonFixture::Create(const v1::CreateGuestRequest& request) {
-  grpc::ClientContext context;
-  Operation operation;
-  const grpc::Status status = guests_->CreateGuest(&context, request, &operation);
-  if (!status.ok()) return Fail(ErrorOf(status));
-  v1::Guest guest;
-  EXPECT_TRUE(TRY(AwaitOperation(operation)).response().UnpackTo(&guest));
-  return guest;
+  return Operate(&v1::GuestService::Stub::CreateGuest, request);
 }
 
 Result<v1::Guest> DaemonFixture::Start(const std::string& name) {
-  grpc::ClientContext context;
   v1::StartGuestRequest request;
   request.set_name(name);
-  Operation operation;
-  const grpc::Status status = guests_->StartGuest(&context, request, &operation);
-  if (!status.ok()) return Fail(ErrorOf(status));
-  v1::Guest guest;
-  EXPECT_TRUE(TRY(AwaitOperation(operation)).response().UnpackTo(&guest));
-  return guest;
+  return Operate(&v1::GuestService::Stub::StartGuest, request);
 }
 
 Result<v1::Guest> DaemonFixture::Stop(const std::string& name, bool force) {
-  grpc::ClientContext context;
   v1::StopGuestRequest request;
   request.set_name(name);
   request.set_force(force);
   request.set_grace_period_seconds(1);
-  Operation operation;
-  const grpc::Status status = guests_->StopGuest(&context, request, &operation);
+  return Operate(&v1::GuestService::Stub::StopGuest, request);
+}
+
+Result<v1::Guest> DaemonFixture::Attach(const std::string& name, const v1::AssignedDeviceSpec& device) {
+  v1::AttachDeviceRequest request;
+  request.set_name(name);
+  *request.mutable_device() = device;
+  return Operate(&v1::GuestService::Stub::AttachDevice, request);
+}
+
+Result<v1::Guest> DaemonFixture::Detach(const std::string& name, const std::string& device_id, bool force) {
+  v1::DetachDeviceRequest request;
+  request.set_name(name);
+  request.set_device_id(device_id);
+  request.set_force(force);
+  request.set_grace_period_seconds(1);
+  return Operate(&v1::GuestService::Stub::DetachDevice, request);
+}
+
+Result<v1::HostDevice> DaemonFixture::GetDevice(const std::string& name) {
+  grpc::ClientContext context;
+  v1::GetHostDeviceRequest request;
+  request.set_name(name);
+  v1::HostDevice device;
+  const grpc::Status status = hosts_->GetHostDevice(&context, request, &device);
   if (!status.ok()) return Fail(ErrorOf(status));
-  v1::Guest guest;
-  EXPECT_TRUE(TRY(AwaitOperation(operation)).response().UnpackTo(&guest));
-  return guest;
+  return device;
 }
 
 Status DaemonFixture::Delete(const std::string& name, bool force) {

@@ -40,7 +40,10 @@ class DaemonFixture : public testing::Test {
   Result<v1::Guest> Start(const std::string& name);
   Result<v1::Guest> Stop(const std::string& name, bool force = false);
   Status Delete(const std::string& name, bool force = false);
+  Result<v1::Guest> Attach(const std::string& name, const v1::AssignedDeviceSpec& device);
+  Result<v1::Guest> Detach(const std::string& name, const std::string& device_id, bool force = false);
   Result<v1::Guest> Get(const std::string& name);
+  Result<v1::HostDevice> GetDevice(const std::string& name);
   // Waits until the guest is in this state; the guest as it then is.
   v1::Guest Await(const std::string& name, v1::Guest::State state);
   Result<Operation> AwaitOperation(const Operation& operation);
@@ -49,6 +52,20 @@ class DaemonFixture : public testing::Test {
   void ExpectNothingLeft();
 
   static Error ErrorOf(const grpc::Status& status);
+
+  // Calls a method that starts an operation, and waits for that; the guest that comes of it.
+  template <typename Request>
+  Result<v1::Guest> Operate(grpc::Status (v1::GuestService::Stub::*method)(grpc::ClientContext*,
+                                                                           const Request&, Operation*),
+                            const Request& request) {
+    grpc::ClientContext context;
+    Operation operation;
+    const grpc::Status status = (*guests_.*method)(&context, request, &operation);
+    if (!status.ok()) return Fail(ErrorOf(status));
+    v1::Guest guest;
+    EXPECT_TRUE(TRY(AwaitOperation(operation)).response().UnpackTo(&guest));
+    return guest;
+  }
 
   const ScratchDir scratch_;
   const std::string kernel_ = scratch_.Write("vmlinuz", "a kernel");

@@ -132,6 +132,26 @@ TEST_F(GuestLife, VirtualFunctionsOfOneCardServeTwoGuests) {
   ExpectNothingLeft();
 }
 
+TEST_F(GuestLife, AVirtualFunctionHasItsAddressOnlyWhileItIsThere) {
+  v1::CreateGuestRequest request = Guest("web");
+  request.mutable_guest()
+      ->mutable_spec()
+      ->add_assigned_devices()
+      ->mutable_virtual_function()
+      ->set_physical_function("0000:01:00.0");
+  const auto running = Create(request);
+  ASSERT_TRUE(running) << running.error().message();
+  const std::string address = running->claimed_devices(0).pci_address();
+  EXPECT_THAT(host_->Changes(), Contains(Pair("driver " + address, "vfio-pci")));
+  // Made for this guest, it goes with it; the claim stays.
+  const auto stopped = Stop("guests/web");
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(stopped->claimed_devices(0).pci_address(), "");
+  EXPECT_NE(stopped->claimed_devices(0).host_device(), "");
+  ASSERT_TRUE(Start("guests/web"));
+  EXPECT_EQ(Get("guests/web")->claimed_devices(0).pci_address(), address);
+}
+
 TEST_F(GuestLife, SpecAndLabelsChangeWhileItDoesNotRun) {
   ASSERT_TRUE(Create(Guest("web")));
   v1::UpdateGuestRequest request;

@@ -1,5 +1,8 @@
 #include "server/guest/executor.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 
 #include "server/store/guest_table.h"
@@ -55,6 +58,33 @@ TEST_F(ExecutorTest, DoesAndUndoesEveryKindOfStep) {
   ASSERT_TRUE(executor.Undo("uid-a"));
   EXPECT_TRUE(host.Changes().empty());
   EXPECT_TRUE(*executor.IsClean("uid-a"));
+}
+
+// A device that came later is the process's all the same.
+TEST_F(ExecutorTest, TheProcessEndsBeforeItsDevicesAreTakenAway) {
+  FakeHost host(scratch_ / "host");
+  StepExecutor executor(host, table_);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    while (true) ::pause();
+  }
+  ASSERT_TRUE(executor.Run("uid-a", {ProcessStep{child}}, Proceed));
+  ASSERT_TRUE(executor.Run("uid-a", {DriverStep{.address = host::PciAddress{0, 3, 0, 0}}}, Proceed, "gpu"));
+  ASSERT_TRUE(executor.Undo("uid-a"));
+  EXPECT_THAT(host.log(), ElementsAre("apply process", "apply driver 0000:03:00.0", "undo process",
+                                      "undo driver 0000:03:00.0"));
+  (void)::waitpid(child, nullptr, 0);
+}
+
+TEST_F(ExecutorTest, AStepOfADeviceIsUndoneAlone) {
+  FakeHost host(scratch_ / "host");
+  StepExecutor executor(host, table_);
+  ASSERT_TRUE(executor.Run("uid-a", {CgroupStep{.guest = "a"}}, Proceed));
+  ASSERT_TRUE(executor.Run("uid-a", {DriverStep{.address = host::PciAddress{0, 3, 0, 0}}}, Proceed, "gpu"));
+  ASSERT_TRUE(executor.UndoDevice("uid-a", "gpu"));
+  EXPECT_THAT(host.Changes(), ElementsAre(Pair("cgroup a", "there")));
+  ASSERT_TRUE(executor.Undo("uid-a"));
+  EXPECT_TRUE(host.Changes().empty());
 }
 
 TEST_F(ExecutorTest, AFailedStepIsUndoneWithThoseBeforeIt) {

@@ -30,7 +30,7 @@ Planned PlanFor(const std::string& change, bool vhost_net = false) {
   planned.stored.guest.mutable_spec()->MergeFrom(extra);
   const v1::GuestSpec& spec = planned.stored.guest.spec();
   const host::HostSnapshot host = host::SampleHost();
-  auto devices = ResolveDevices(host, spec, {}, "uid-web");
+  auto devices = ResolveDevices(host, spec, {}, {}, "uid-web");
   EXPECT_TRUE(devices) << devices.error().message();
   planned.devices = *devices;
   auto placement = Place(host, {}, ToPlacementRequest(spec, planned.devices));
@@ -44,6 +44,9 @@ Planned PlanFor(const std::string& change, bool vhost_net = false) {
 std::vector<std::string> Kinds(const LaunchPlan& plan) {
   std::vector<std::string> kinds;
   for (const Step& step : plan.steps) kinds.push_back(KindOf(step));
+  for (const DevicePlan& device : plan.devices) {
+    for (const Step& step : device.steps) kinds.push_back(device.id + " " + KindOf(step));
+  }
   return kinds;
 }
 
@@ -112,7 +115,8 @@ TEST(LaunchPlan, AVirtualFunctionIsMadeSetUpAndTaken) {
     assigned_devices { virtual_function { physical_function: "0000:01:00.0" } })")
                               .plan;
   EXPECT_THAT(Kinds(plan),
-              ElementsAre("runtime-directory", "vfs", "vf-settings", "driver", "driver", "cgroup"));
+              ElementsAre("runtime-directory", "cgroup", "assigned0 vfs", "assigned0 vf-settings",
+                          "assigned0 driver", "assigned1 vfs", "assigned1 driver"));
   const auto& devices = plan.build.machine().devices();
   const auto& name = std::get<VfioDeviceName>(plan.descriptors[devices[0].vfio().group_fd()]);
   EXPECT_EQ(name.vf->second, 1);
@@ -132,11 +136,25 @@ TEST(LaunchPlan, AMediatedDeviceIsMadeOrJustTaken) {
   EXPECT_THAT(
       Kinds(
           PlanFor("assigned_devices { mediated_device { create { parent: 'mtty' type: 'mtty-2' } } }").plan),
-      ElementsAre("runtime-directory", "mdev", "cgroup"));
+      ElementsAre("runtime-directory", "cgroup", "assigned0 mdev"));
   EXPECT_THAT(
       Kinds(PlanFor("assigned_devices { mediated_device { uuid: '11111111-2222-4333-8444-555555555555' } }")
                 .plan),
       ElementsAre("runtime-directory", "cgroup"));
+}
+
+TEST(LaunchPlan, HotPlugPortsHaveRoomAndReadyTheMachineForVfio) {
+  const LaunchPlan plan =
+      PlanFor("hot_plug_ports { prefetchable_memory_bytes: 34359738368 } hot_plug_ports { guest_node: 0 }")
+          .plan;
+  const auto& machine = plan.build.machine();
+  ASSERT_EQ(machine.spare_ports_size(), 2);
+  EXPECT_EQ(machine.spare_ports(0).prefetchable_bytes(), 32 * kGiB);
+  EXPECT_EQ(machine.spare_ports(0).memory_bytes(), 2 * kMiB);
+  EXPECT_FALSE(machine.spare_ports(0).has_node());
+  EXPECT_TRUE(machine.spare_ports(1).has_node());
+  EXPECT_NE(machine.vfio_container_fd_plus_one(), 0u);
+  EXPECT_GE(plan.limits.locked_memory_bytes, PlanFor("").plan.limits.locked_memory_bytes + 64 * kMiB);
 }
 
 TEST(LaunchPlan, EveryVcpuHasItsPlace) {

@@ -14,8 +14,33 @@ v1::GuestSpec Devices(const std::string& text) {
   return spec;
 }
 
-Result<std::vector<ResolvedDevice>> Resolve(const std::string& text, const std::vector<Claim>& claims = {}) {
-  return ResolveDevices(host::SampleHost(), Devices(text), claims, "me");
+Result<std::vector<ResolvedDevice>> Resolve(const std::string& text, const std::vector<Claim>& claims = {},
+                                            const std::vector<Quarantined>& quarantined = {}) {
+  return ResolveDevices(host::SampleHost(), Devices(text), claims, quarantined, "me");
+}
+
+TEST(ResolveDevices, AQuarantinedDeviceIsNobodys) {
+  const std::vector<Quarantined> lost = {{.device = "pci/0000:03:00.0",
+                                          .since_us = 1'700'000'000'000'000,
+                                          .reason = "DEVICE_LOST",
+                                          .message = "it does not answer",
+                                          .guest = "guests/a"}};
+  const auto refused = Resolve("assigned_devices { pci_address: '0000:03:00.0' }", {}, lost);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(refused.error().reason(), "DEVICE_QUARANTINED");
+  EXPECT_THAT(refused.error().message(), testing::HasSubstr("2023-11-14T22:13:20Z: it does not answer"));
+  // Nor is it the guest's whose it was.
+  const std::vector<Claim> mine = {
+      {.device = "pci/0000:03:00.0", .guest_uid = "me", .device_id = "assigned0"}};
+  EXPECT_FALSE(Resolve("assigned_devices { pci_address: '0000:03:00.0' }", mine, lost));
+}
+
+TEST(ResolveDevices, AnyVirtualFunctionIsOneThatIsNotQuarantined) {
+  const auto devices = Resolve("assigned_devices { virtual_function { physical_function: '0000:02:00.0' } }",
+                               {}, {{.device = "vf/0000:02:00.0/0"}});
+  ASSERT_TRUE(devices) << devices.error().message();
+  EXPECT_EQ((*devices)[0].key, "vf/0000:02:00.0/1");
 }
 
 TEST(ResolveDevices, AFunctionByItsAddress) {

@@ -19,32 +19,58 @@ PlacementRequest Guest(int vcpus, uint64_t size_bytes) {
   return request;
 }
 
+PlacementRequest Dedicated(int vcpus, uint64_t size_bytes) {
+  PlacementRequest request = Guest(vcpus, size_bytes);
+  request.cpu_policy = CpuPolicy::kDedicated;
+  return request;
+}
+
+// Asks for one more device, of which there is one.
+void AddDevice(PlacementRequest* request, int host_node) {
+  request->devices.push_back({.any_of = {static_cast<int>(request->candidates.size())}});
+  request->candidates.push_back(
+      {.key = fmt::format("device{}", request->candidates.size()), .host_node = host_node});
+}
+
+std::vector<int> MemoryNodes(const Placement& placement) {
+  std::vector<int> nodes;
+  for (const auto& node : placement.nodes) {
+    for (const auto& memory : node.memory) nodes.push_back(memory.host_node);
+  }
+  return nodes;
+}
+
 TEST(Placement, FollowsItsDevices) {
   PlacementRequest request = Guest(2, kGiB);
-  request.device_nodes = {1};
+  AddDevice(&request, 1);
   const auto placement = Place(host::SampleHost(), {}, request);
   ASSERT_TRUE(placement) << placement.error().message();
   EXPECT_EQ(placement->vcpus[0], (CpuSet{4, 5, 6, 7}));
   EXPECT_EQ(placement->vcpus[1], (CpuSet{4, 5, 6, 7}));
-  EXPECT_THAT(placement->memory_nodes, ElementsAre(ElementsAre(1)));
+  EXPECT_THAT(MemoryNodes(*placement), ElementsAre(1));
 }
 
 TEST(Placement, FollowsMostOfItsDevices) {
   PlacementRequest request = Guest(1, kGiB);
-  request.device_nodes = {1, 0, 1};
-  EXPECT_THAT(Place(host::SampleHost(), {}, request)->memory_nodes, ElementsAre(ElementsAre(1)));
+  for (int node : {1, 0, 1}) AddDevice(&request, node);
+  EXPECT_THAT(MemoryNodes(*Place(host::SampleHost(), {}, request)), ElementsAre(1));
 }
 
 TEST(Placement, LeavesItsDevicesWhereThereIsNoRoom) {
   PlacementRequest request = Guest(1, 2 * kGiB);
-  request.device_nodes = {1};
+  AddDevice(&request, 1);
   const Ledger ledger = {{.guest = "guests/a", .memory = {{.host_node = 1, .size_bytes = 2 * kGiB}}}};
-  EXPECT_THAT(Place(host::SampleHost(), ledger, request)->memory_nodes, ElementsAre(ElementsAre(0)));
+  EXPECT_THAT(MemoryNodes(*Place(host::SampleHost(), ledger, request)), ElementsAre(0));
 }
 
-TEST(Placement, WithoutDevicesTakesTheNodeWithMostMemoryLeft) {
-  const Ledger ledger = {{.guest = "guests/a", .memory = {{.host_node = 0, .size_bytes = 1 * kGiB}}}};
-  EXPECT_THAT(Place(host::SampleHost(), ledger, Guest(1, kGiB))->memory_nodes, ElementsAre(ElementsAre(1)));
+TEST(Placement, GuestsThatShareGoWhereLeastIsPromised) {
+  const Ledger ledger = {{.guest = "guests/a", .shared_cpus = {{.host_node = 0, .millicpus = 2000}}}};
+  EXPECT_THAT(MemoryNodes(*Place(host::SampleHost(), ledger, Guest(1, kGiB))), ElementsAre(1));
+}
+
+TEST(Placement, GuestsWithCpusOfTheirOwnLeaveTheLargestHole) {
+  const Ledger ledger = {{.guest = "guests/a", .dedicated_cpus = {6, 7}}};
+  EXPECT_THAT(MemoryNodes(*Place(host::SampleHost(), ledger, Dedicated(2, kGiB))), ElementsAre(1));
 }
 
 TEST(Placement, SpansNodesOnlyWhenNoSingleOneHasRoom) {
@@ -82,8 +108,7 @@ TEST(Placement, HugePagesAreCountedByThemselves) {
 }
 
 TEST(Placement, DedicatedVcpusEachHaveACpu) {
-  PlacementRequest request = Guest(3, kGiB);
-  request.dedicated_cpus = true;
+  PlacementRequest request = Dedicated(3, kGiB);
   request.host_nodes = {0};
   const auto placement = Place(host::SampleHost(), {}, request);
   ASSERT_TRUE(placement) << placement.error().message();
@@ -93,16 +118,14 @@ TEST(Placement, DedicatedVcpusEachHaveACpu) {
 }
 
 TEST(Placement, SingleVcpusTakeBrokenCoresFirst) {
-  PlacementRequest request = Guest(1, kGiB);
-  request.dedicated_cpus = true;
+  PlacementRequest request = Dedicated(1, kGiB);
   request.host_nodes = {0};
   const Ledger ledger = {{.guest = "guests/a", .dedicated_cpus = {2}}};
   EXPECT_EQ(Place(host::SampleHost(), ledger, request)->vcpus[0], (CpuSet{3}));
 }
 
 TEST(Placement, ThreadsOfAGuestsCoreShareAHostCore) {
-  PlacementRequest request = Guest(2, kGiB);
-  request.dedicated_cpus = true;
+  PlacementRequest request = Dedicated(2, kGiB);
   request.threads_per_core = 2;
   request.host_nodes = {0};
   const Ledger ledger = {{.guest = "guests/a", .dedicated_cpus = {1}}};
@@ -110,8 +133,7 @@ TEST(Placement, ThreadsOfAGuestsCoreShareAHostCore) {
 }
 
 TEST(Placement, MoreDedicatedVcpusThanTheHostHasCpus) {
-  PlacementRequest request = Guest(9, kGiB);
-  request.dedicated_cpus = true;
+  PlacementRequest request = Dedicated(9, kGiB);
   const auto placement = Place(host::SampleHost(), {}, request);
   ASSERT_FALSE(placement);
   EXPECT_EQ(placement.error().code(), Code::kResourceExhausted);
@@ -126,23 +148,21 @@ TEST(Placement, DedicatedCpusAreKeptFromOthers) {
 }
 
 TEST(Placement, ExplicitCpusAreTakenInOrderAndBringTheirMemory) {
-  PlacementRequest request = Guest(2, kGiB);
-  request.dedicated_cpus = true;
+  PlacementRequest request = Dedicated(2, kGiB);
   request.host_cpus = {6, 5};
-  request.device_nodes = {0};
+  AddDevice(&request, 0);
   const auto placement = Place(host::SampleHost(), {}, request);
   ASSERT_TRUE(placement) << placement.error().message();
   EXPECT_EQ(placement->vcpus[0], (CpuSet{6}));
   EXPECT_EQ(placement->vcpus[1], (CpuSet{5}));
-  EXPECT_THAT(placement->memory_nodes, ElementsAre(ElementsAre(1)));
+  EXPECT_THAT(MemoryNodes(*placement), ElementsAre(1));
 }
 
 TEST(Placement, ExplicitCpusMustBeThereOnlineAndNobodyElses) {
   host::HostSnapshot host = host::SampleHost();
   host.cpus.online.Erase(7);
   const Ledger ledger = {{.guest = "guests/a", .dedicated_cpus = {5}}};
-  PlacementRequest request = Guest(1, kGiB);
-  request.dedicated_cpus = true;
+  PlacementRequest request = Dedicated(1, kGiB);
   request.host_cpus = {99};
   EXPECT_EQ(Place(host, ledger, request).error().reason(), "HOST_CPU_NOT_FOUND");
   request.host_cpus = {7};
@@ -160,22 +180,22 @@ TEST(Placement, AnUnknownNodeIsRefused) {
 }
 
 TEST(Placement, GuestNodesGoToHostNodesOfTheirOwn) {
-  PlacementRequest request{.vcpu_count = 2,
-                           .nodes = {{.size_bytes = kGiB, .vcpus = {1}}, {.size_bytes = kGiB, .vcpus = {0}}}};
-  request.dedicated_cpus = true;
-  request.device_nodes = {1};
+  PlacementRequest request{.nodes = {{.size_bytes = kGiB, .vcpus = {1}}, {.size_bytes = kGiB, .vcpus = {0}}},
+                           .vcpu_count = 2,
+                           .cpu_policy = CpuPolicy::kDedicated};
+  AddDevice(&request, 1);
   const auto placement = Place(host::SampleHost(), {}, request);
   ASSERT_TRUE(placement) << placement.error().message();
-  EXPECT_THAT(placement->memory_nodes, ElementsAre(ElementsAre(1), ElementsAre(0)));
-  EXPECT_TRUE((CpuSet{4, 5, 6, 7}).ContainsAll(placement->vcpus[1]));
-  EXPECT_TRUE((CpuSet{0, 1, 2, 3}).ContainsAll(placement->vcpus[0]));
+  EXPECT_THAT(MemoryNodes(*placement), ElementsAre(0, 1));
+  EXPECT_TRUE((CpuSet{0, 1, 2, 3}).ContainsAll(placement->vcpus[1]));
+  EXPECT_TRUE((CpuSet{4, 5, 6, 7}).ContainsAll(placement->vcpus[0]));
+  EXPECT_EQ(placement->devices[0].guest_node, 1);
 }
 
 TEST(Placement, AReservationHoldsWhatWasPlaced) {
-  PlacementRequest request = Guest(2, 5 * kGiB);
-  request.dedicated_cpus = true;
+  PlacementRequest request = Dedicated(2, 5 * kGiB);
   const Placement placement = *Place(host::SampleHost(), {}, request);
-  const Reservation reservation = Reserve("guests/a", request, placement);
+  const Reservation& reservation = placement.reservation;
   EXPECT_EQ(reservation.dedicated_cpus, placement.AllCpus());
   ASSERT_EQ(reservation.memory.size(), 2u);
   EXPECT_EQ(reservation.memory[0].size_bytes + reservation.memory[1].size_bytes, 5 * kGiB);

@@ -1,0 +1,258 @@
+// Making qcow2 images, and telling how large they will be.
+#include <algorithm>
+#include <bit>
+
+#include "block/chain.h"
+#include "block/open.h"
+#include "block/qcow2/image.h"
+
+namespace berth::block::qcow2 {
+namespace {
+
+using Type = CreateOption::Type;
+
+// In the order in which `create` prints them.
+constexpr CreateOption kCreateOptions[] = {
+    {"cluster_size", Type::kSize, "qcow2 cluster size", "65536"},
+    {"extended_l2", Type::kBool, "Extended L2 tables", "off"},
+    {"preallocation", Type::kString, "Preallocation mode (allowed values: off, metadata, falloc, full)"},
+    {"compression_type", Type::kString, "Compression method used for image cluster compression", "zlib"},
+    {"size", Type::kSize, "Virtual disk size"},
+    {"compat", Type::kString, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    {"backing_file", Type::kString, "File name of a base image"},
+    {"backing_fmt", Type::kString, "Image format of the base image"},
+    {"data_file", Type::kString, "File name of an external data file"},
+    {"data_file_raw", Type::kBool, "The external data file must stay valid as a raw image"},
+    {"encryption", Type::kBool,
+     "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"},
+    {"encrypt.format", Type::kString, "Encrypt the image, format choices: 'aes', 'luks'"},
+    {"encrypt.key-secret", Type::kString, "ID of secret providing qcow AES key or LUKS passphrase"},
+    {"encrypt.cipher-alg", Type::kString, "Name of encryption cipher algorithm"},
+    {"encrypt.cipher-mode", Type::kString, "Name of encryption cipher mode"},
+    {"encrypt.ivgen-alg", Type::kString, "Name of IV generator algorithm"},
+    {"encrypt.ivgen-hash-alg", Type::kString, "Name of IV generator hash algorithm"},
+    {"encrypt.hash-alg", Type::kString, "Name of encryption hash algorithm"},
+    {"encrypt.iter-time", Type::kNumber, "Time to spend in PBKDF in milliseconds"},
+    {"lazy_refcounts", Type::kBool, "Postpone refcount updates", "off"},
+    {"refcount_bits", Type::kNumber, "Width of a reference count entry in bits", "16"},
+};
+
+constexpr std::string_view kNeedsVersion3 =
+    "only supported with compatibility level 1.1 and above (use version=v3 or greater)";
+
+Result<Preallocation> PreallocationOf(const CreateOptions& options) {
+  const std::string name = options.String("preallocation");
+  if (name.empty()) return Preallocation::kOff;
+  const auto preallocation = ParsePreallocation(name);
+  if (!preallocation)
+    return Fail(Code::kInvalidArgument, "Parameter 'preallocation' does not accept value '{}'", name);
+  return *preallocation;
+}
+
+Result<Header> HeaderOf(const CreateOptions& options) {
+  Header header;
+  const std::string compat = options.String("compat");
+  if (compat == "0.10" || compat == "v2") {
+    header.version = 2;
+  } else if (!compat.empty() && compat != "1.1" && compat != "v3") {
+    return Fail(Code::kInvalidArgument, "Parameter 'version' does not accept value '{}'", compat);
+  }
+  const uint64_t cluster = options.Number("cluster_size");
+  if (!IsPowerOfTwo(cluster) || cluster < 1u << kMinClusterBits || cluster > 1u << kMaxClusterBits) {
+    return Fail(Code::kInvalidArgument, "Cluster size must be a power of two between 512 and 2048k");
+  }
+  header.cluster_bits = static_cast<uint32_t>(std::countr_zero(cluster));
+  if (options.Bool("extended_l2")) {
+    if (header.version < 3) return Fail(Code::kInvalidArgument, "Extended L2 entries are {}", kNeedsVersion3);
+    if (header.cluster_bits < kMinExtendedClusterBits) {
+      return Fail(Code::kInvalidArgument,
+                  "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes");
+    }
+    header.incompatible |= kExtendedL2;
+  }
+  const uint64_t bits = options.Number("refcount_bits");
+  if (!IsPowerOfTwo(bits) || bits > 64) {
+    return Fail(Code::kInvalidArgument, "Refcount width must be a power of two and may not exceed 64 bits");
+  }
+  if (header.version < 3 && bits != 16) {
+    return Fail(Code::kInvalidArgument,
+                "Different refcount widths than 16 bits require compatibility level 1.1 or "
+                "above (use version=v3 or greater)");
+  }
+  header.refcount_order = static_cast<uint32_t>(std::countr_zero(bits));
+  if (options.Bool("lazy_refcounts")) {
+    if (header.version < 3) return Fail(Code::kInvalidArgument, "Lazy refcounts {}", kNeedsVersion3);
+    header.compatible |= kLazyRefcounts;
+  }
+  const std::string compression = options.String("compression_type");
+  if (compression == "zstd") {
+    if (header.version < 3) {
+      return Fail(Code::kInvalidArgument, "Non-zlib compression type is {}", kNeedsVersion3);
+    }
+    header.compression = Compression::kZstd;
+    header.incompatible |= kCompressionType;
+  } else if (compression != "zlib") {
+    return Fail(Code::kInvalidArgument, "Parameter 'compression-type' does not accept value '{}'",
+                compression);
+  }
+  return header;
+}
+
+Status CheckCombination(const Header& header, const CreateOptions& options, Preallocation preallocation) {
+  if (options.Has("encrypt.format") || options.Bool("encryption")) {
+    return Fail(Code::kUnimplemented, "encrypted qcow2 images cannot be created yet");
+  }
+  if (!options.String("backing_file").empty() && preallocation != Preallocation::kOff &&
+      !header.extended_l2()) {
+    return Fail(Code::kInvalidArgument,
+                "Backing file and preallocation can only be used at the same time if extended_l2 is enabled");
+  }
+  if (options.Has("backing_fmt") && !options.Has("backing_file")) {
+    return Fail(Code::kInvalidArgument, "Backing format cannot be used without backing file");
+  }
+  if (options.Has("data_file") && header.version < 3) {
+    return Fail(Code::kInvalidArgument, "External data files are {}", kNeedsVersion3);
+  }
+  if (options.Bool("data_file_raw") && !options.Has("data_file")) {
+    return Fail(Code::kInvalidArgument, "data-file-raw requires data-file");
+  }
+  if (options.Bool("data_file_raw") && options.Has("backing_file")) {
+    return Fail(Code::kInvalidArgument, "Backing file and data-file-raw cannot be used at the same time");
+  }
+  return Ok();
+}
+
+// Header, refcount table and one refcount block: an image of nothing.
+Status WriteEmpty(Image* file, const Header& header) {
+  const uint64_t cluster = header.cluster_bytes();
+  std::vector<uint8_t> bytes = TRY(EncodeHeader(header));
+  bytes.resize(3 * cluster);
+  StoreBe<uint64_t>(&bytes[cluster], 2 * cluster);
+  for (int i = 0; i < 3; ++i) StoreRefcount(&bytes[2 * cluster], header.refcount_order, i, 1);
+  if (const int error = Write(file, 0, bytes); error != 0)
+    return FailErrno(error, "Could not write qcow2 header");
+  return Ok();
+}
+
+uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+
+// Of a refcount table and its blocks that count `clusters` and themselves.
+uint64_t RefcountBytes(const Header& header, uint64_t clusters) {
+  uint64_t table = 0, blocks = 0;
+  for (uint64_t last = 0, all = clusters; all != last; all = clusters + table + blocks) {
+    last = all;
+    blocks = RoundUp(all, header.refcounts_per_block()) / header.refcounts_per_block();
+    table = RoundUp(blocks, header.cluster_bytes() / 8) / (header.cluster_bytes() / 8);
+  }
+  return (table + blocks) * header.cluster_bytes();
+}
+
+uint64_t FullyAllocated(const Header& header, uint64_t size) {
+  const uint64_t cluster = header.cluster_bytes();
+  const uint64_t l2 = RoundUp(size / cluster, header.l2_entries()) * header.l2_entry_bytes();
+  const uint64_t l1 = RoundUp(l2 / cluster, cluster / 8) * 8;
+  const uint64_t metadata = cluster + l2 + l1;
+  return metadata + size + RefcountBytes(header, (metadata + size) / cluster);
+}
+
+// Bytes of clusters that hold data somewhere in the chain.
+Result<uint64_t> DataBytes(Image* source, uint64_t cluster) {
+  uint64_t bytes = 0;
+  const uint64_t size = source->size_bytes();
+  for (uint64_t at = 0; at < size;) {
+    const ChainExtent extent = TRY(StatusAbove(source, nullptr, at, size - at));
+    uint64_t length = extent.length;
+    if (!extent.zero && extent.data) {
+      length = RoundUp(at + length, cluster) - at;
+      bytes += at % cluster + length;
+    }
+    at += length;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Status Create(const std::string& filename, const CreateOptions& options) {
+  const uint64_t size = RoundUp(options.Number("size"), kSectorBytes);
+  Header header = TRY(HeaderOf(options));
+  const Preallocation preallocation = TRY(PreallocationOf(options));
+  TRY(CheckCombination(header, options, preallocation));
+  header.backing_file = options.String("backing_file");
+  header.backing_format = options.String("backing_fmt");
+  if (header.backing_file.size() > kMaxBackingNameBytes)
+    return Fail(Code::kInvalidArgument, "Backing file name too long");
+  if (header.L1EntriesFor(size) > kMaxL1Bytes / 8) {
+    return Fail(Code::kInvalidArgument,
+                "The image size is too large for file format 'qcow2' (try using a larger cluster size)");
+  }
+  const Protocol* protocol = ProtocolOf(filename);
+  if (protocol == nullptr || protocol->create == nullptr) {
+    return Fail(Code::kUnimplemented, "there is no protocol that could create '{}'", filename);
+  }
+  CreateOptions file_options(protocol->create_options);
+  TRY(file_options.Set("size", "0"));
+  const OpenFlags flags{.writable = true, .no_flush = true, .no_backing = true};
+  std::unique_ptr<Image> data_file;
+  if (const std::string name = options.String("data_file"); !name.empty()) {
+    header.data_file = name;
+    header.incompatible |= kExternalData;
+    if (options.Bool("data_file_raw")) header.autoclear |= kRawExternalData;
+    const Protocol* data_protocol = ProtocolOf(name);
+    if (data_protocol == nullptr || data_protocol->create == nullptr) {
+      return Fail(Code::kUnimplemented, "there is no protocol that could create '{}'", name);
+    }
+    CreateOptions data_options(data_protocol->create_options);
+    TRY(data_options.Set("size", std::to_string(size)));
+    TRY(data_protocol->create(name, data_options));
+    data_file = TRY(OpenProtocol(name, flags));
+  }
+  TRY(protocol->create(filename, file_options));
+  auto file = TRY(OpenProtocol(filename, flags));
+  header.refcount_table_offset = header.cluster_bytes();
+  header.refcount_table_clusters = 1;
+  TRY(WriteEmpty(file.get(), header));
+  auto image = std::make_unique<Qcow2Image>(std::move(file), std::move(data_file), header, flags);
+  TRY(image->Load());
+  TRY(image->Resize(size, preallocation));
+  if (const int error = Flush(image.get()); error != 0)
+    return FailErrno(error, "Could not write the new image");
+  return Ok();
+}
+
+Result<Measurement> Measure(const CreateOptions& options, Image* source) {
+  const Header header = TRY(HeaderOf(options));
+  const Preallocation preallocation = TRY(PreallocationOf(options));
+  const uint64_t cluster = header.cluster_bytes();
+  const uint64_t size = RoundUp(source != nullptr ? source->size_bytes() : options.Number("size"), cluster);
+  if (header.L1EntriesFor(size) > kMaxL1Bytes / 8) {
+    return Fail(Code::kInvalidArgument, "The image size is too large (try using a larger cluster size)");
+  }
+  const bool full = preallocation == Preallocation::kFull || preallocation == Preallocation::kFalloc;
+  const uint64_t data = full ? size : source != nullptr ? TRY(DataBytes(source, cluster)) : 0;
+  const uint64_t all = FullyAllocated(header, size);
+  Measurement measured{.required_bytes = all - size + data, .fully_allocated_bytes = all};
+  const auto* same = dynamic_cast<const Qcow2Image*>(source);
+  if (header.version >= 3 && same != nullptr && same->header().version >= 3) measured.bitmap_bytes = 0;
+  return measured;
+}
+
+}  // namespace berth::block::qcow2
+
+namespace berth::block {
+
+const Format kQcow2Format{.name = "qcow2",
+                          .probe =
+                              [](std::span<const uint8_t> head, std::string_view) {
+                                return head.size() >= 8 && LoadBe<uint32_t>(&head[0]) == qcow2::kMagic &&
+                                               LoadBe<uint32_t>(&head[4]) >= 2
+                                           ? 100
+                                           : 0;
+                              },
+                          .open = qcow2::Open,
+                          .create_options = qcow2::kCreateOptions,
+                          .create = qcow2::Create,
+                          .compresses = true,
+                          .measure = qcow2::Measure};
+
+}  // namespace berth::block

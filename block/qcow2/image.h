@@ -1,0 +1,201 @@
+// A qcow2 image. The methods are in files by what they are about: open.cc, map.cc (lookup and reading),
+// write.cc, zero.cc (zeroes, discards), flush.cc, compressed.cc, check.cc, resize.cc, info.cc.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/mutex.h"
+#include "block/driver.h"
+#include "block/format_image.h"
+#include "block/qcow2/entry.h"
+#include "block/qcow2/header.h"
+#include "block/qcow2/io_gate.h"
+#include "block/qcow2/metadata_map.h"
+#include "block/qcow2/refcounts.h"
+#include "block/qcow2/slice_cache.h"
+#include "block/snapshot.h"
+
+namespace berth::block::qcow2 {
+
+// An entry of the snapshot table.
+struct SnapshotEntry {
+  Snapshot snapshot;
+  uint64_t l1_offset = 0;
+  uint32_t l1_entries = 0;
+  uint64_t known_extra_bytes = 24;     // Of the extra data, 24 at most.
+  std::vector<uint8_t> unknown_extra;  // What follows those.
+};
+Result<std::vector<SnapshotEntry>> ReadSnapshots(Image* file, const Header& header);
+uint64_t SnapshotTableBytes(const std::vector<SnapshotEntry>& entries);
+
+// A run of guest bytes that the tables say one thing of.
+struct Mapping {
+  Kind kind = Kind::kUnallocated;
+  uint64_t offset = 0;  // Of the guest.
+  uint64_t length = 0;
+  uint64_t host = 0;  // Where the kind has a place: of the first byte.
+  L2Entry entry;      // Of the first cluster.
+};
+
+class Qcow2Image final : public FormatImage {
+ public:
+  Qcow2Image(std::unique_ptr<Image> file, std::unique_ptr<Image> data_file, Header header,
+             const OpenFlags& flags);
+  // Reads the tables; before anything else.
+  Status Load();
+  ~Qcow2Image() override;
+
+  const Header& header() const { return header_; }
+
+  uint64_t size_bytes() const override { return size_; }
+  const Limits& limits() const override { return limits_; }
+  int Perform(const Request& request) override;
+  Result<Extent> Map(uint64_t offset, uint64_t length) override;
+  Status Resize(uint64_t size_bytes, Preallocation preallocation) override;
+  std::optional<uint64_t> AllocatedBytes() const override;
+
+  Image* data_file() const override { return data_file_ ? data_file_.get() : file(); }
+  std::optional<BackingReference> backing_reference() const override;
+  ImageInfo Info() const override;
+  nlohmann::ordered_json SpecificInfo() const override;
+  Result<CheckReport> Check(const Repair& repair) override;
+  size_t Pack(std::span<const uint8_t> cluster, std::span<uint8_t> out) const override;
+  int WritePacked(uint64_t offset, std::span<const uint8_t> packed) override;
+  Status MakeEmpty() override;
+  Status ChangeBacking(const std::optional<BackingReference>& reference) override;
+  std::vector<Snapshot> Snapshots() const override;
+
+ private:
+  friend class Checker;
+
+  // Clusters of the guest that are being given a place: others who write there wait.
+  struct Allocation {
+    Range guest;
+    uint64_t host = 0;
+    bool fresh = false;   // The host clusters have never been written to and read as zeroes.
+    bool reuses = false;  // A place that the cluster has already.
+  };
+  using AllocationList = std::list<Allocation>;
+  struct WritePlan {
+    uint64_t length = 0;
+    uint64_t host = 0;  // In place: of the first byte.
+    int ticket = 0;
+    AllocationList::iterator allocation{};  // Not in place.
+    bool in_place = false;
+  };
+
+  uint64_t unit_bytes() const {
+    return header_.extended_l2() ? header_.cluster_bytes() / kSubclusters : header_.cluster_bytes();
+  }
+  uint64_t l2_coverage() const { return header_.cluster_bytes() * header_.l2_entries(); }
+  uint64_t ClusterStart(uint64_t offset) const { return AlignDown(offset, header_.cluster_bytes()); }
+  // Whether a range that no entry maps reads as zeroes.
+  bool BackingIsZero(uint64_t offset) const;
+
+  // open.cc
+  Status LoadL1();
+  Status AddInactiveMetadata();
+
+  // map.cc
+  struct SlicePlace {
+    uint64_t slice_offset = 0;  // In the file; 0: there is no table.
+    uint64_t index = 0;         // Of the entry in the slice.
+  };
+  int PlaceOf(uint64_t offset, SlicePlace* place) REQUIRES(mutex_);
+  int Lookup(uint64_t offset, uint64_t length, Mapping* mapping) REQUIRES(mutex_);
+  int ReadRange(uint64_t offset, uint64_t length, std::span<const iovec> pieces) EXCLUDES(mutex_);
+  int ReadMapped(const Mapping& mapping, std::span<const iovec> pieces) EXCLUDES(mutex_);
+  int ReadCompressed(const Mapping& mapping, std::span<const iovec> pieces) EXCLUDES(mutex_);
+
+  // write.cc
+  int WriteRange(const Request& request) EXCLUDES(mutex_);
+  int WriteData(uint64_t offset, uint64_t length, std::span<const iovec> pieces, bool fua, bool* allocated)
+      EXCLUDES(mutex_);
+  int PlanWrite(uint64_t offset, uint64_t length, WritePlan* plan) EXCLUDES(mutex_);
+  int PlanAllocation(uint64_t offset, uint64_t length, const Mapping& mapping, WritePlan* plan)
+      REQUIRES(mutex_);
+  int FillAllocation(const Allocation& allocation, uint64_t offset, uint64_t length,
+                     std::span<const iovec> pieces) EXCLUDES(mutex_);
+  int FinishAllocation(AllocationList::iterator allocation, uint64_t offset, uint64_t length, int error)
+      EXCLUDES(mutex_);
+  int LinkClusters(const Allocation& allocation, uint64_t offset, uint64_t length) REQUIRES(mutex_);
+  int EnsureTable(uint64_t offset) REQUIRES(mutex_);
+  // Waits until nobody allocates where [offset, offset + length) is; shortens to what is free after that.
+  void WaitForTurn(MutexLock* lock, uint64_t offset, uint64_t* length) REQUIRES(mutex_);
+  int AllocateClusters(uint64_t wanted, bool all, uint64_t* offset, uint64_t* clusters, bool* fresh)
+      REQUIRES(mutex_);
+  // What `entry` referred to is uncounted after the next flush.
+  void Release(const L2Entry& entry) REQUIRES(mutex_);
+  int StoreAndRelease(const SlicePlace& place, const L2Entry& entry, bool release) REQUIRES(mutex_);
+  bool DataConflicts(uint64_t host, uint64_t length) REQUIRES(mutex_);
+
+  // zero.cc
+  int ZeroRange(const Request& request) EXCLUDES(mutex_);
+  int ZeroPart(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  int DiscardRange(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  int ForgetClusters(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  template <typename Change>
+  int ForClusters(uint64_t offset, uint64_t length, Change change) EXCLUDES(mutex_);
+
+  // flush.cc
+  int FlushMetadata() EXCLUDES(mutex_, flush_mutex_);
+  int RelieveCaches() EXCLUDES(mutex_, flush_mutex_);
+  int WriteSlices(const std::vector<DirtySlice>& slices, Section section) EXCLUDES(mutex_);
+  int Uncount(const std::vector<Range>& released) EXCLUDES(mutex_);
+  std::vector<DirtySlice> TakeDirtyL1() REQUIRES(mutex_);
+  // Writes it, and takes it over: nobody else uses the image.
+  Status WriteHeader(const Header& header) REQUIRES(mutex_);
+  Status WriteHeaderBytes(const Header& header) REQUIRES(mutex_);
+  int PrepareToChange() EXCLUDES(mutex_);
+
+  // info.cc
+  bool PreallocatedSparsely() EXCLUDES(mutex_);
+
+  // compressed.cc
+  int PlaceCompressed(uint64_t bytes, uint64_t* host) REQUIRES(mutex_);
+
+  // resize.cc
+  Status GrowL1(uint64_t entries) EXCLUDES(mutex_);
+  Status Preallocate(uint64_t offset, uint64_t length, Preallocation preallocation) EXCLUDES(mutex_);
+  int FillPreallocated(const Range& host, Preallocation preallocation);
+
+  const OpenFlags flags_;
+  // As it is on the disk. Changed under the mutex: where the refcount table is and the autoclear bits at any
+  // time, the rest by whoever uses the image alone.
+  Header header_;
+  std::atomic<uint64_t> size_;
+  Limits limits_;
+  const std::unique_ptr<Image> data_file_;
+  std::vector<SnapshotEntry> snapshots_;
+  IoGate gate_;
+
+  Mutex mutex_;
+  std::vector<uint64_t> l1_ GUARDED_BY(mutex_);
+  std::set<uint64_t> dirty_l1_sectors_ GUARDED_BY(mutex_);
+  MetadataMap metadata_ GUARDED_BY(mutex_);
+  std::vector<Range> released_ GUARDED_BY(mutex_);  // To be uncounted after the next flush.
+  SliceCache l2_ GUARDED_BY(mutex_);
+  Refcounts refcounts_ GUARDED_BY(mutex_);
+  AllocationList allocations_ GUARDED_BY(mutex_);
+  std::condition_variable allocation_done_;
+  uint64_t fresh_from_ GUARDED_BY(mutex_) = 0;  // Clusters from here on have never been written to.
+  Range compressed_room_ GUARDED_BY(mutex_);    // Left of the cluster that compressed data goes to.
+  bool prepared_ GUARDED_BY(mutex_) = false;
+  std::optional<bool> sparse_ GUARDED_BY(mutex_);  // PreallocatedSparsely, once it was asked.
+
+  Mutex flush_mutex_;  // One flush at a time; taken before mutex_.
+};
+
+Result<std::unique_ptr<FormatImage>> Open(OpenContext* context);
+Status Create(const std::string& filename, const CreateOptions& options);
+Result<Measurement> Measure(const CreateOptions& options, Image* source);
+
+}  // namespace berth::block::qcow2

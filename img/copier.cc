@@ -1,0 +1,270 @@
+#include "img/copier.h"
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "base/bytes.h"
+#include "img/content.h"
+
+namespace berth::img {
+namespace {
+
+constexpr uint64_t kBufferBytes = 2 << 20;
+constexpr uint64_t kSectorBytes = 512;
+// Compressed at once by one thread: small enough that all threads have something to do.
+constexpr uint64_t kPackBytes = 512 << 10;
+
+}  // namespace
+
+Copier::Copier(std::vector<block::Image*> sources, block::Image* target, const CopyOptions& options,
+               Progress* progress)
+    : sources_(std::move(sources)),
+      target_(target),
+      target_format_(dynamic_cast<block::FormatImage*>(target)),
+      options_(options),
+      progress_(progress) {
+  for (const block::Image* source : sources_) size_ += source->size_bytes();
+  if (options_.compress) cluster_bytes_ = target_format_->Info().cluster_size_bytes.value_or(64 << 10);
+  if (target_format_ != nullptr && target_format_->backing() != nullptr) {
+    backing_end_ = target_format_->backing()->size_bytes();
+  }
+}
+
+bool Copier::Run() {
+  if (progress_->enabled() && !MeasureWork()) return false;
+  std::vector<std::thread> threads;
+  for (int i = 1; i < options_.threads; ++i) threads.emplace_back([this] { Work(); });
+  Work();
+  for (std::thread& thread : threads) thread.join();
+  MutexLock lock(mutex_);
+  return !failed_;
+}
+
+void Copier::Work() {
+  Buffers buffers;
+  Segment segment;
+  while (Next(&segment)) {
+    const bool good = Carry(segment, &buffers);
+    EndTurn(segment.ticket);
+    if (!good) return;
+  }
+}
+
+// What is at `offset`: `skip` if nothing has to be done about it.
+bool Copier::Classify(uint64_t offset, Segment* segment, bool* skip) {
+  uint64_t start = 0;
+  block::Image* source = nullptr;
+  for (block::Image* candidate : sources_) {
+    source = candidate;
+    if (offset - start < candidate->size_bytes()) break;
+    start += candidate->size_bytes();
+  }
+  const uint64_t left = source->size_bytes() - (offset - start);
+  const auto status = options_.target_has_backing ? block::StatusOf(source, offset - start, left)
+                                                  : block::StatusAbove(source, nullptr, offset - start, left);
+  *segment = {.offset = offset};
+  *skip = false;
+  if (!status) {
+    if (!options_.salvage) {
+      progress_->End();
+      Complain("error while reading block status at offset {}: {}", offset, status.error().message());
+      return false;
+    }
+    segment->length = std::min(left, kBufferBytes);
+    return true;
+  }
+  segment->length = status->length;
+  const bool from_backing = options_.target_has_backing && !status->allocated && !status->zero;
+  if (from_backing) {
+    *skip = true;
+    return true;
+  }
+  if (status->zero && options_.sparse_bytes != 0) {
+    const bool zero_already =
+        options_.target_is_zero || (options_.target_has_backing && offset >= backing_end_);
+    if (options_.target_has_backing && offset < backing_end_) {
+      segment->length = std::min(segment->length, backing_end_ - offset);
+    }
+    segment->kind = Segment::Kind::kZero;
+    *skip = zero_already;
+  }
+  if (options_.compress) {
+    // Clusters are written whole: only whole ones are skipped.
+    const uint64_t whole = AlignDown(segment->length, cluster_bytes_);
+    if (segment->kind == Segment::Kind::kZero && (whole != 0 || offset + segment->length == size_)) {
+      if (whole != 0) segment->length = whole;
+      return true;
+    }
+    *segment = {.offset = offset,
+                .length = std::min(AlignUp(segment->length, cluster_bytes_), size_ - offset)};
+    *skip = false;
+    segment->length = std::min(segment->length, std::max(kPackBytes, cluster_bytes_));
+  } else if (segment->kind == Segment::Kind::kData) {
+    segment->length = std::min(segment->length, kBufferBytes);
+  }
+  return true;
+}
+
+// How much there is to copy, looked up before.
+bool Copier::MeasureWork() {
+  MutexLock lock(mutex_);
+  Segment segment;
+  for (uint64_t offset = 0; offset < size_; offset += segment.length) {
+    bool skip = false;
+    if (!Classify(offset, &segment, &skip)) return false;
+    if (!skip && segment.kind == Segment::Kind::kData) data_bytes_ += segment.length;
+  }
+  return true;
+}
+
+bool Copier::Next(Segment* segment) {
+  MutexLock lock(mutex_);
+  while (!failed_ && next_offset_ < size_) {
+    bool skip = false;
+    if (!Classify(next_offset_, segment, &skip)) {
+      failed_ = true;
+      turn_changed_.notify_all();
+      return false;
+    }
+    next_offset_ += segment->length;
+    if (skip) continue;
+    if (segment->kind == Segment::Kind::kData && progress_->enabled()) {
+      progress_->Show(data_done_ += segment->length, data_bytes_);
+    }
+    segment->ticket = next_ticket_++;
+    return true;
+  }
+  return false;
+}
+
+bool Copier::WaitForTurn(uint64_t ticket) {
+  MutexLock lock(mutex_);
+  while (options_.in_order && turn_ != ticket && !failed_) lock.Wait(turn_changed_);
+  return !failed_;
+}
+
+void Copier::EndTurn(uint64_t ticket) {
+  MutexLock lock(mutex_);
+  if (!options_.in_order) return;
+  while (turn_ != ticket && !failed_) lock.Wait(turn_changed_);
+  if (!failed_) ++turn_;
+  turn_changed_.notify_all();
+}
+
+bool Copier::Fail(std::string_view what, uint64_t offset, int error) {
+  MutexLock lock(mutex_);
+  if (!failed_) {
+    progress_->End();
+    Complain("error while {} at byte {}: {}", what, offset, std::strerror(error));
+  }
+  failed_ = true;
+  turn_changed_.notify_all();
+  return false;
+}
+
+int Copier::Salvage(block::Image* source, uint64_t offset, std::span<uint8_t> out) {
+  for (uint64_t at = 0; at < out.size(); at += kSectorBytes) {
+    const auto sector = out.subspan(at, std::min<uint64_t>(kSectorBytes, out.size() - at));
+    const int error = block::Read(source, offset + at, sector);
+    if (error == 0) continue;
+    std::fill(sector.begin(), sector.end(), 0);
+    Complain("warning: error while reading offset {}: {}", offset + at, std::strerror(error));
+  }
+  return 0;
+}
+
+bool Copier::ReadSources(uint64_t offset, std::span<uint8_t> out) {
+  uint64_t start = 0;
+  for (block::Image* source : sources_) {
+    const uint64_t end = start + source->size_bytes();
+    if (offset < end && !out.empty()) {
+      const auto part = out.first(std::min<uint64_t>(out.size(), end - offset));
+      int error = block::Read(source, offset - start, part);
+      if (error != 0 && options_.salvage) error = Salvage(source, offset - start, part);
+      if (error != 0) return Fail("reading", offset, error);
+      out = out.subspan(part.size());
+      offset += part.size();
+    }
+    start = end;
+  }
+  return true;
+}
+
+bool Copier::Carry(const Segment& segment, Buffers* buffers) {
+  if (segment.kind == Segment::Kind::kZero) {
+    return WaitForTurn(segment.ticket) && WriteZeroes(segment.offset, segment.length);
+  }
+  buffers->data.resize(std::max<uint64_t>(buffers->data.size(), segment.length));
+  const std::span<uint8_t> data(buffers->data.data(), segment.length);
+  if (!ReadSources(segment.offset, data)) return false;
+  if (options_.compress) return WriteCompressed(segment, buffers);
+  return WaitForTurn(segment.ticket) && WriteData(segment, data);
+}
+
+bool Copier::WriteZeroes(uint64_t offset, uint64_t length) {
+  const int error = block::WriteZeroes(target_, offset, length, true);
+  return error == 0 || Fail("writing", offset, error);
+}
+
+bool Copier::WriteData(const Segment& segment, std::span<const uint8_t> data) {
+  for (uint64_t at = 0; at < data.size();) {
+    bool zero = false;
+    uint64_t length = data.size();
+    if (options_.sparse_bytes != 0) {
+      // Units of the disk, not of the segment, so that where segments are cut does not show.
+      const uint64_t unit = options_.sparse_bytes, into = (segment.offset + at) % unit;
+      length = RunLength(
+          data.subspan(at, std::min<uint64_t>(into == 0 ? data.size() : unit - into, data.size() - at)), unit,
+          &zero);
+    }
+    const uint64_t offset = segment.offset + at;
+    if (!zero) {
+      if (const int error = block::Write(target_, offset, data.subspan(at, length)); error != 0) {
+        return Fail("writing", offset, error);
+      }
+    } else if (!options_.target_is_zero && !(options_.target_has_backing && offset >= backing_end_)) {
+      if (!WriteZeroes(offset, length)) return false;
+    }
+    at += length;
+  }
+  return true;
+}
+
+bool Copier::WriteCompressed(const Segment& segment, Buffers* buffers) {
+  struct Piece {
+    uint64_t at = 0, length = 0;
+    size_t packed = 0;
+    bool zero = false;
+  };
+  std::vector<Piece> pieces;
+  const uint64_t clusters = (segment.length + cluster_bytes_ - 1) / cluster_bytes_;
+  buffers->packed.resize(clusters * cluster_bytes_);
+  buffers->data.resize(std::max<uint64_t>(buffers->data.size(), clusters * cluster_bytes_));
+  std::fill(buffers->data.begin() + static_cast<ptrdiff_t>(segment.length),
+            buffers->data.begin() + static_cast<ptrdiff_t>(clusters * cluster_bytes_), 0);
+  for (uint64_t at = 0; at < segment.length; at += cluster_bytes_) {
+    Piece& piece = pieces.emplace_back();
+    piece.at = at;
+    piece.length = std::min(cluster_bytes_, segment.length - at);
+    const std::span<const uint8_t> cluster(&buffers->data[at], cluster_bytes_);
+    piece.zero = options_.sparse_bytes != 0 && AllZero(cluster);
+    if (!piece.zero) piece.packed = target_format_->Pack(cluster, {&buffers->packed[at], cluster_bytes_});
+  }
+  if (!WaitForTurn(segment.ticket)) return false;
+  for (const Piece& piece : pieces) {
+    const uint64_t offset = segment.offset + piece.at;
+    int error = 0;
+    if (piece.zero) {
+      if (!options_.target_is_zero) error = block::WriteZeroes(target_, offset, piece.length, true);
+    } else if (piece.packed != 0) {
+      error = target_format_->WritePacked(offset, {&buffers->packed[piece.at], piece.packed});
+    } else {
+      error = block::Write(target_, offset, {&buffers->data[piece.at], piece.length});
+    }
+    if (error != 0) return Fail("writing", offset, error);
+  }
+  return true;
+}
+
+}  // namespace berth::img

@@ -1,0 +1,84 @@
+// Copies the content of images, one behind the other, into another: what convert is about.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "block/chain.h"
+#include "block/format_image.h"
+#include "block/image.h"
+#include "img/tool.h"
+
+namespace berth::img {
+
+struct CopyOptions {
+  int threads = 8;
+  bool in_order = true;  // Of writing: the target's layout does not depend on chance.
+  bool compress = false;
+  bool salvage = false;          // What cannot be read is taken as zeroes.
+  uint64_t sparse_bytes = 4096;  // Runs of zeroes from here on are not written; 0: everything is.
+  bool target_is_zero = false;   // What is not written reads as zeroes.
+  bool target_has_backing =
+      false;  // What the source does not have itself is left to the target's backing image.
+};
+
+inline constexpr int kMaxCopyThreads = 16;
+
+class Copier {
+ public:
+  // The images outlive the copier.
+  Copier(std::vector<block::Image*> sources, block::Image* target, const CopyOptions& options,
+         Progress* progress);
+  // False after an error, which has been complained of.
+  bool Run();
+
+ private:
+  // What one thread does next.
+  struct Segment {
+    enum class Kind : uint8_t { kZero, kData } kind = Kind::kData;
+    uint64_t offset = 0;  // In the target.
+    uint64_t length = 0;
+    uint64_t ticket = 0;
+  };
+  struct Buffers {
+    std::vector<uint8_t> data, packed;
+  };
+
+  bool Next(Segment* segment) EXCLUDES(mutex_);
+  bool MeasureWork() EXCLUDES(mutex_);
+  bool Classify(uint64_t offset, Segment* segment, bool* skip) REQUIRES(mutex_);
+  void Work() EXCLUDES(mutex_);
+  bool Carry(const Segment& segment, Buffers* buffers) EXCLUDES(mutex_);
+  bool ReadSources(uint64_t offset, std::span<uint8_t> out) EXCLUDES(mutex_);
+  int Salvage(block::Image* source, uint64_t offset, std::span<uint8_t> out);
+  bool WaitForTurn(uint64_t ticket) EXCLUDES(mutex_);
+  void EndTurn(uint64_t ticket) EXCLUDES(mutex_);
+  bool WriteData(const Segment& segment, std::span<const uint8_t> data) EXCLUDES(mutex_);
+  bool WriteCompressed(const Segment& segment, Buffers* buffers) EXCLUDES(mutex_);
+  bool WriteZeroes(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  bool Fail(std::string_view what, uint64_t offset, int error) EXCLUDES(mutex_);
+
+  const std::vector<block::Image*> sources_;
+  block::Image* const target_;
+  block::FormatImage* target_format_ = nullptr;
+  const CopyOptions options_;
+  uint64_t size_ = 0;
+  uint64_t cluster_bytes_ = 0;  // When compressing.
+  uint64_t backing_end_ = 0;    // Of the target.
+
+  Mutex mutex_;
+  Progress* const progress_;
+  uint64_t next_offset_ GUARDED_BY(mutex_) = 0;
+  // Bytes of data, for the progress alone.
+  uint64_t data_bytes_ GUARDED_BY(mutex_) = 0, data_done_ GUARDED_BY(mutex_) = 0;
+  uint64_t next_ticket_ GUARDED_BY(mutex_) = 0;
+  uint64_t turn_ GUARDED_BY(mutex_) = 0;
+  bool failed_ GUARDED_BY(mutex_) = false;
+  std::condition_variable turn_changed_;
+};
+
+}  // namespace berth::img

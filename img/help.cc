@@ -1,0 +1,42 @@
+#include <cstdio>
+#include <cstdlib>
+
+#include "block/driver.h"
+#include "img/tool.h"
+
+namespace berth::img {
+namespace {
+
+constexpr std::string_view kText = R"(Disk images: create, inspect, check, convert, compare, resize.
+
+Commands:
+  check [--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename
+  compare [--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2
+  convert [--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-c] [-p] [-q] [-n] [-f fmt] [-t cache]
+          [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-S sparse_size]
+          [-m num_threads] [-W] [--salvage] filename [filename2 [...]] output_filename
+  create [-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]
+  info [--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename
+  map [--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename
+  measure [--output=ofmt] [-O output_fmt] [-o options] [--size N | [--image-opts] [-f fmt] filename]
+  resize [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size
+
+  filename    a path, or a description: json:{...}, or options with --image-opts
+  fmt         a format; found by looking at the image where it is not given
+  cache       none, writeback, writethrough, directsync, unsafe
+  size        in bytes, or with a suffix k, M, G, T, P, E (of 1024)
+  options     name=value,...; -o help lists those of a format
+  ofmt        human or json
+)";
+
+}  // namespace
+
+void Help() {
+  fmt::print("usage: {} [-h | -V] command [options]\n{}\nSupported formats:", ProgramName(), kText);
+  for (const block::Format* format : block::Formats()) fmt::print(" {}", format->name);
+  fmt::print("\n");
+  std::fflush(stdout);
+  std::exit(0);
+}
+
+}  // namespace berth::img

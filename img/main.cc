@@ -1,0 +1,39 @@
+#include <cstdio>
+#include <string_view>
+
+#include "img/tool.h"
+
+namespace berth::img {
+namespace {
+
+struct Command {
+  std::string_view name;
+  int (*run)(int argc, char** argv);
+};
+constexpr Command kCommands[] = {{"check", Check},     {"compare", Compare}, {"convert", Convert},
+                                 {"create", Create},   {"info", Info},       {"map", Map},
+                                 {"measure", Measure}, {"resize", Resize}};
+
+int Run(int argc, char** argv) {
+  SetProgramName(argv[0]);
+  if (argc < 2) RefuseArguments("Not enough arguments");
+  const std::string_view name(argv[1]);
+  if (name == "-h" || name == "--help") Help();
+  if (name == "-V" || name == "--version") {
+    fmt::print("{} version {}\n", ProgramName(), BERTH_VERSION);
+    return 0;
+  }
+  for (const Command& command : kCommands) {
+    if (command.name == name) return command.run(argc - 1, argv + 1);
+  }
+  RefuseArguments(fmt::format("Command not found: {}", name));
+}
+
+}  // namespace
+}  // namespace berth::img
+
+int main(int argc, char** argv) {
+  const int status = berth::img::Run(argc, argv);
+  // What could not be printed was not said.
+  return std::fflush(stdout) == 0 ? status : 1;
+}

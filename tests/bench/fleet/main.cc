@@ -1,0 +1,189 @@
+// berth-fleet-sim: fleets of made-up hosts on which guests come and go, placed by Berth and by other
+// schedulers' published rules.
+#include <cmath>
+#include <functional>
+#include <sstream>
+#include <string>
+
+#include <boost/program_options.hpp>
+#include <fmt/format.h>
+
+#include "tests/bench/fleet/simulation.h"
+
+namespace berth::fleet {
+namespace {
+
+namespace po = boost::program_options;
+
+struct Options {
+  int hosts = 200, arrivals = 30'000, seeds = 5;
+  uint64_t first_seed = 1;
+};
+
+struct Metric {
+  const char* name;
+  bool more_is_better;
+  std::function<double(const Outcome&)> value;
+};
+
+double Percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
+
+const std::vector<Metric>& Metrics() {
+  static const std::vector<Metric> metrics = {
+      {"guests before the first rejection", true,
+       [](const Outcome& o) { return static_cast<double>(o.placed_before_rejection); }},
+      {"guests rejected, %", false,
+       [](const Outcome& o) { return Percent(o.rejected, o.rejected + o.placed); }},
+      {"CPU time promised, %", true, [](const Outcome& o) { return 100 * o.density; }},
+      {"guests across nodes, %", false, [](const Outcome& o) { return Percent(o.cross_node, o.placed); }},
+      {"guests away from a device, %", false,
+       [](const Outcome& o) { return Percent(o.far_devices, o.placed); }},
+      {"free CPUs of no use to a large guest, %", false,
+       [](const Outcome& o) { return 100 * o.fragmentation; }},
+  };
+  return metrics;
+}
+
+// Two-sided 95% of Student's t for 1 to 9 degrees of freedom; beyond, the normal distribution's.
+double StudentT(size_t degrees) {
+  constexpr double kTable[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262};
+  return degrees >= 1 && degrees <= 9 ? kTable[degrees - 1] : 1.96;
+}
+
+struct Estimate {
+  double mean = 0, half_width = 0;
+};
+
+Estimate EstimateOf(const std::vector<double>& values) {
+  Estimate estimate;
+  for (double value : values) estimate.mean += value / static_cast<double>(values.size());
+  if (values.size() < 2) return estimate;
+  double squares = 0;
+  for (double value : values) squares += (value - estimate.mean) * (value - estimate.mean);
+  const double deviation = std::sqrt(squares / static_cast<double>(values.size() - 1));
+  estimate.half_width =
+      StudentT(values.size() - 1) * deviation / std::sqrt(static_cast<double>(values.size()));
+  return estimate;
+}
+
+// Less is better: Berth's by the best peer's, or the other way round.
+double RatioOf(const Metric& metric, const std::vector<double>& means) {
+  double ratio = 0;
+  for (size_t peer = 1; peer < means.size(); ++peer) {
+    const double ours = metric.more_is_better ? means[peer] : means[0];
+    const double theirs = metric.more_is_better ? means[0] : means[peer];
+    ratio = std::max(ratio, ours == theirs ? 1 : theirs == 0 ? INFINITY : ours / theirs);
+  }
+  return ratio;
+}
+
+class Report {
+ public:
+  void Print(const char* title, const std::vector<std::string>& names,
+             const std::vector<std::vector<Outcome>>& outcomes) {
+    fmt::print("{}\n{:42}", title, "");
+    for (const std::string& name : names) fmt::print("{:>18}", name);
+    fmt::print("{:>8}\n", "ratio");
+    for (const Metric& metric : Metrics()) {
+      fmt::print("{:42}", metric.name);
+      std::vector<double> means;
+      for (const auto& of_rule : outcomes) {
+        std::vector<double> values;
+        for (const Outcome& outcome : of_rule) values.push_back(metric.value(outcome));
+        const Estimate estimate = EstimateOf(values);
+        means.push_back(estimate.mean);
+        fmt::print("{:>18}", fmt::format("{:.2f} ±{:.2f}", estimate.mean, estimate.half_width));
+      }
+      const double ratio = RatioOf(metric, means);
+      fmt::print("{:8.2f}\n", ratio);
+      if (ratio <= worst_) continue;
+      worst_ = ratio;
+      worst_case_ = fmt::format("{}: {}", title, metric.name);
+    }
+    fmt::print("{:42}", "decision, µs (median; not compared)");
+    for (const auto& of_rule : outcomes) {
+      std::vector<double> values;
+      for (const Outcome& outcome : of_rule) values.push_back(outcome.decision_us);
+      fmt::print("{:>18.1f}", EstimateOf(values).mean);
+    }
+    fmt::print("\n\n");
+  }
+  void Close() const { fmt::print("worst ratio: {:.2f} ({})\n", worst_, worst_case_); }
+
+ private:
+  double worst_ = 0;
+  std::string worst_case_;
+};
+
+int Run(const Options& options) {
+  const std::vector<host::HostSnapshot> kinds = HostKinds();
+  std::vector<server::HostModel> models;
+  for (const host::HostSnapshot& kind : kinds) models.push_back(server::MakeHostModel(kind, {}));
+  std::vector<Host> hosts;
+  Workload workload{.arrivals = options.arrivals};
+  for (int i = 0; i < options.hosts; ++i) {
+    hosts.emplace_back(models[i % kinds.size()]);
+    workload.host_cpus += hosts.back().total_threads;
+  }
+  std::vector<std::unique_ptr<Rule>> rules;
+  rules.push_back(MakeBerth());
+  rules.push_back(MakeNova());
+  rules.push_back(MakeNumad());
+  rules.push_back(MakeIncus());
+  rules.push_back(MakeKubeVirt());
+  std::vector<std::string> names;
+  for (const auto& rule : rules) names.push_back(rule->name());
+  fmt::print("{} hosts, {} CPUs, {} arrivals, seeds {} to {}; means with 95% confidence intervals\n\n",
+             options.hosts, workload.host_cpus, options.arrivals, options.first_seed,
+             options.first_seed + static_cast<uint64_t>(options.seeds) - 1);
+  Report report;
+  for (const bool first_fit : {false, true}) {
+    std::vector<std::vector<Outcome>> outcomes(rules.size());
+    for (int seed = 0; seed < options.seeds; ++seed) {
+      workload.seed = options.first_seed + static_cast<uint64_t>(seed);
+      const std::vector<Arrival> arrivals = MakeArrivals(workload);
+      for (size_t rule = 0; rule < rules.size(); ++rule)
+        outcomes[rule].push_back(Simulate(*rules[rule], arrivals, hosts, first_fit));
+    }
+    report.Print(first_fit ? "the same hosts for all (first fit)" : "each rule's own choice of hosts", names,
+                 outcomes);
+  }
+  report.Close();
+  return 0;
+}
+
+}  // namespace
+}  // namespace berth::fleet
+
+int main(int argc, char** argv) {
+  namespace po = boost::program_options;
+  berth::fleet::Options options;
+  po::options_description described("berth-fleet-sim: places guests on made-up fleets\n\nOptions");
+  described.add_options()("help,h", "this")  //
+      ("hosts", po::value(&options.hosts)->default_value(options.hosts), "hosts of the fleet")(
+          "arrivals", po::value(&options.arrivals)->default_value(options.arrivals), "guests that arrive")(
+          "seeds", po::value(&options.seeds)->default_value(options.seeds), "sequences of arrivals")(
+          "seed", po::value(&options.first_seed)->default_value(options.first_seed), "the first one's");
+  try {
+    po::variables_map values;
+    po::store(po::command_line_parser(argc, argv).options(described).positional({}).run(), values);
+    po::notify(values);
+    if (values.count("help") != 0) {
+      std::ostringstream text;
+      text << described;
+      fmt::print("{}", text.str());
+      return 0;
+    }
+  } catch (const po::error& error) {
+    fmt::print(stderr, "berth-fleet-sim: {}\n", error.what());
+    return 2;
+  }
+  constexpr int kMaxHosts = 100'000, kMaxArrivals = 10'000'000, kMaxSeeds = 1000;
+  if (options.hosts < 1 || options.hosts > kMaxHosts || options.arrivals < 2 ||
+      options.arrivals > kMaxArrivals || options.seeds < 1 || options.seeds > kMaxSeeds) {
+    fmt::print(stderr, "berth-fleet-sim: at most {} hosts, {} arrivals (at least 2), {} seeds\n", kMaxHosts,
+               kMaxArrivals, kMaxSeeds);
+    return 2;
+  }
+  return berth::fleet::Run(options);
+}

@@ -1,0 +1,117 @@
+"""Commands that berth-img and qemu-img must answer alike; see tests/image/differential."""
+import random
+
+QCOW2_OPTIONS = ["cluster_size=512", "cluster_size=4k", "cluster_size=2M", "compat=0.10", "refcount_bits=1",
+                 "refcount_bits=64", "lazy_refcounts=on", "compression_type=zstd", "extended_l2=on",
+                 "preallocation=metadata", "preallocation=falloc", "preallocation=full"]
+
+ARGUMENTS = {
+    "none": ["", "foo", "create", "info", "check", "map", "compare", "measure", "resize", "convert", "info -x",
+             "info --foo", "create -x", "convert -f", "resize a", "check a b", "map a b", "compare a", "info a b"],
+    "create_refused": [
+        "create -f foo x 1M", "create -f qcow2 x", "create -f qcow2 x 1Z", "create -f qcow2 x -- -1",
+        "create -f qcow2 -o bar=1 x 1M", "create -f qcow2 -o cluster_size=3 x 1M",
+        "create -f qcow2 -o cluster_size=abc x 1M", "create -f qcow2 /nodir/x 1M", "create -f qcow2 x 1M 2M",
+        "create -f qcow2 -o size=2M x 1M", "create -o lazy_refcounts x5 1000", "create -f qcow2 x7 8E",
+        "create -f qcow2 x7 16E", "create -f qcow2 -b nofile x", "create -f qcow2 -b nofile -F raw x",
+        "create -f raw -b b.raw x7 1M"],
+    "create_named": ["create -f qcow2 x3 1.5M", "create x4 1000", "create -f qcow2 x5 1000",
+                     "create -f qcow2 -o lazy_refcounts x6 1k", "create -q -f raw b.raw 1M",
+                     "create -f qcow2 -b b.raw -F raw o.qcow2", "create -f qcow2 -b b.raw o2.qcow2 2M",
+                     "create -f qcow2 -u -b nof -F raw o3.qcow2 2M", "create -f qcow2 -o size=2M x",
+                     "create -f qcow2 -o backing_file=b.raw,backing_fmt=raw x2", "create -f raw -o preallocation=full x6 1k",
+                     "info o.qcow2", "info --backing-chain o.qcow2", "info --backing-chain --output=json o.qcow2",
+                     "info o3.qcow2", "info --output=json x3"],
+    "create_help": ["create -f qcow2 -o help", "create -f raw -o help", "convert -O qcow2 -o help"],
+    "info": ["!file b.raw 1048576 0 4096 1", "info b.raw", "info --output=json b.raw", "info nofile", "info -f foo b.raw",
+             "info -f qcow2 b.raw", "info --output=foo b.raw", "create -q -f qcow2 q 1G", "info q",
+             "info --output=json q", "info --image-opts driver=qcow2,file.filename=q",
+             "info 'json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"q\"}}'",
+             "info --image-opts driver=qcow2,file.filename=q,foo=bar", "info --image-opts file.filename=q",
+             "info --image-opts foo"],
+    # The tools run one after the other: what has a date in it is made once.
+    "snapshots": ["create -q -f qcow2 q 1M", "!io -c 'write 0 200k' q", "!snapshot q one",
+                  "!snapshot q 'a longer name than there is room for'", "info q", "info --output=json q", "check q",
+                  "!io -c 'write 64k 100k' q", "check q", "map --output=json q", "convert q r", "resize q 2M", "check q"],
+    "check": ["!file b.raw 1048576", "check b.raw", "check nofile", "create -q -f qcow2 q 1M", "check q",
+              "!io -c 'write 64k 128k' -c 'write -z 512k 64k' q", "check q", "check --output=json q", "check -r foo q",
+              "check -q q", "check -r all q", "check -r leaks --output=json q", "check -T foo q"],
+    "check_leak": ["create -q -f qcow2 q 1M", "!io -c 'write 0 64k' q", "!poke q 0x2000e 0001", "check q",
+                   "check --output=json q", "check -r leaks q", "check q"],
+    "check_wrong_count": ["create -q -f qcow2 q 1M", "!io -c 'write 0 64k' q", "!poke q 0x2000a 0003", "check q",
+                          "check -r all q", "check q"],
+    "map": ["!file b.raw 1048576 0 4096 1 65536 4096 2", "map b.raw", "map --output=json b.raw",
+            "create -q -f qcow2 -b b.raw -F raw o 2M", "map o", "map --output=json o",
+            "!io -c 'write 128k 64k' -c 'write -z 256k 64k' -c 'write -zu 384k 64k' -c 'discard 128k 64k' -c 'write 1M 70k' o",
+            "map o", "map --output=json o", "map --output=json --start-offset=1k --max-length=64k o",
+            "map --start-offset=4M o", "map nofile", "map --max-length=foo b.raw", "map --start-offset=foo b.raw",
+            "map --output=json --start-offset=1536k o"],
+    "map_compressed": ["!file b.raw 1048576 0 400000 1", "convert -c -O qcow2 b.raw c", "map c", "map --output=json c"],
+    "compare": ["!file a 1048576 0 4096 1", "!file b 1048576 0 4096 1", "!file c 1048576 0 4096 1 70000 10 3",
+                "!file d 2097152 0 4096 1", "!file e 2097152 0 4096 1 1500000 5 1", "compare a b", "compare a c",
+                "compare -s a b", "compare a d", "compare d a", "compare -s a d", "compare a e", "compare -p a b",
+                "compare -q a c", "compare a nofile", "compare nofile a", "compare -f foo a b", "compare -T foo a b",
+                "convert -O qcow2 a q", "compare a q", "compare -s a q", "compare c q"],
+    "measure": ["measure --size 1G", "measure --size 1G -O qcow2", "measure -O qcow2 --output=json --size 10T",
+                "!file b.raw 10485760 0 70000 1 1048576 100000 2", "measure -O qcow2 b.raw", "measure -O raw b.raw",
+                "measure -O qcow2 -o cluster_size=512 b.raw", "measure -O qcow2 -o extended_l2=on,cluster_size=128k b.raw",
+                "measure -O qcow2 -o preallocation=full b.raw", "measure -O foo --size 1", "measure",
+                "measure -O qcow2 --size 1G b.raw", "measure -O qcow2 -o cluster_size=1 --size 1", "measure --size 1Z",
+                "convert -O qcow2 b.raw q", "measure -O qcow2 q", "measure -O qcow2 --output=json q", "measure q"],
+    "resize": ["create -q -f raw b.raw 1M", "resize b.raw 2M", "resize -f raw b.raw 3M", "resize -f raw b.raw +1M",
+               "resize -f raw b.raw -- -1M", "resize -f raw --shrink b.raw -- -1M", "create -q -f qcow2 q 1M",
+               "resize q 4M", "resize q foo", "resize nofile 1M", "resize --shrink q 1M", "resize -q q 2M", "resize q +1G",
+               "info q", "resize --preallocation=foo q 4M", "resize q -- -64G", "resize q 1M",
+               "resize --shrink --preallocation=falloc q 1M", "resize --preallocation=metadata q 2G", "check q"],
+    "convert_refused": ["!file b.raw 1048576 0 4096 1", "convert b.raw", "convert nofile x", "convert -O foo b.raw x",
+                        "convert -c -O raw b.raw x", "convert -B foo -O qcow2 b.raw x",
+                        "convert -n -O qcow2 b.raw nofile2", "convert -S foo b.raw x", "convert -m 0 b.raw x",
+                        "convert -m 17 b.raw x", "convert -o foo=bar -O qcow2 b.raw x", "convert -O qcow2 b.raw /nodir/x",
+                        "convert -t foo b.raw x", "convert -T foo b.raw x", "convert --target-is-zero b.raw x",
+                        "convert -C -c -O qcow2 b.raw x", "convert -S 3 b.raw x", "convert -f foo b.raw x",
+                        "convert --salvage -C b.raw x", "convert -n -o foo b.raw x"],
+    "convert": ["!file b.raw 10485760 0 131072 1 262144 327680 2 5242880 65536 3", "convert b.raw r.raw", "info r.raw",
+                "convert -O qcow2 b.raw q", "info q", "map --output=json q", "convert -p -O qcow2 b.raw q2",
+                "convert q r2.raw", "convert -O qcow2 q q3", "convert -S 0 -O qcow2 b.raw q4", "map q4", "check q4",
+                "convert -S 64k -O qcow2 b.raw q5", "map q5", "convert -c -O qcow2 b.raw c", "check c",
+                "convert -c -O qcow2 -o compression_type=zstd b.raw z", "info z", "convert c r3.raw", "convert z r4.raw",
+                "convert b.raw r.raw -O qcow2 two", "info two", "convert -n -O qcow2 b.raw q", "convert -W b.raw r5.raw",
+                "convert -m 1 -t none -T none b.raw r6.raw"],
+    "convert_backing": ["!file base 4194304 0 1000000 1", "create -q -f qcow2 -b base -F raw o 6M",
+                        "!io -c 'write 512k 100k' -c 'write -z 2M 128k' -c 'write 5M 70k' o",
+                        "convert -O qcow2 o flat", "map --output=json flat", "convert -O qcow2 -B base -F raw o thin",
+                        "map --output=json thin", "info thin", "convert o raw"],
+}
+
+
+def random_scenario(seed):
+    """Creating, writing, converting, resizing and comparing, drawn by chance."""
+    draw = random.Random(seed)
+    size = draw.randrange(1, 40) * draw.choice([512, 4096, 65536, 1 << 20])
+    options = draw.choice(["", *QCOW2_OPTIONS])
+    create = f"create -f qcow2 {'-o ' + options if options else ''} q {size}"
+    commands = [create, "info q"]
+    fills = " ".join(f"{draw.randrange(size)} {draw.randrange(1, 200000)} {draw.randrange(1, 256)}" for _ in range(4))
+    commands += [f"!file r {size} {fills}", "info r"]
+    for step in range(6):
+        commands.append(draw.choice([
+            f"convert -n -O qcow2 -f raw r q -S {draw.choice(['0', '4k', '64k'])}"
+            if size % 65536 == 0 and "preallocation" not in options else "info q",
+            f"convert -f qcow2 -O raw q raw{step}",
+            f"convert -f raw -O qcow2 {'-c' if options != 'preallocation=full' else ''} r c{step}",
+            f"convert -f qcow2 -O qcow2 {'-o ' + options if options else ''} q q{step}",
+            f"resize -f qcow2 q +{draw.randrange(1, 100) * 512}",
+            "measure -O qcow2 q", "check q", "info --output=json q", "compare -f qcow2 -F raw q r", "check --output=json q"]))
+    return commands + ["check q", "info q"]
+
+
+def all_scenarios():
+    """Pairs of a name and a list of commands."""
+    for name, commands in ARGUMENTS.items():
+        yield name, commands
+    for option in QCOW2_OPTIONS:
+        yield "create_" + option.replace("=", "_"), [
+            f"create -f qcow2 -o {option} q 10M", "info q", "info --output=json q", "check q", "check --output=json q",
+            "!io -c 'write -P 7 1M 200k' q", "check q", "convert q r", "convert -O qcow2 q q2", "resize q 20M", "info q"]
+    for seed in range(40):
+        yield f"random_{seed}", random_scenario(seed)
