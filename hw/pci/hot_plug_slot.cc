@@ -80,7 +80,7 @@ void HotPlugSlot::Insert() {
   const uint16_t at = express_ + kSlotStatus;
   occupied_ = true;
   config_->Set<uint16_t>(at, config_->Get<uint16_t>(at) | kPresent);
-  Raise(kPresenceChanged | kButtonPressed);
+  Raise(kPresenceChanged);
   FollowLink();
 }
 

@@ -3,7 +3,8 @@
 //
 // A guest is asked for a card as by the button beside the slot. It gives the card up by taking the power away
 // and the power indicator to off (6.7.1.1.2: removal is permitted), and keeps it by the indicator going from
-// blinking back to on. A card that is put in comes with a press of the button, for guests that wait for one.
+// blinking back to on. A card that is put in only changes its presence: a press of the button on top of that, seen
+// late by a guest that has switched the card on by then, would ask for it back.
 #pragma once
 
 #include <cstdint>
