@@ -79,10 +79,9 @@ Result<Operation> OperationRunner::Start(const OperationRequest& request, Operat
     auto running = std::make_shared<Running>();
     running->request = request;
     running_.emplace(stored.operation.name(), running);
-    running->thread = std::thread([this, name = stored.operation.name(), raw = running.get(),
+    running->thread = std::jthread([this, name = stored.operation.name(), raw = running.get(),
                                    work = std::move(work)] { Run(name, *raw, work); });
   }
-  Join(std::move(finished));
   if (Status expired = table_.Expire(NowUs() - kKeepUs, kKeepCount); !expired) {
     LOG_WARNING("cannot remove old operations: {}", expired.error().ToString());
   }
@@ -154,14 +153,13 @@ bool OperationRunner::Background(std::function<void()> work) {
     finished = TakeFinished();
     auto running = std::make_shared<Running>();
     running_.emplace(fmt::format("background/{}", next_background_++), running);
-    running->thread = std::thread([this, raw = running.get(), work = std::move(work)] {
+    running->thread = std::jthread([this, raw = running.get(), work = std::move(work)] {
       work();
       MutexLock done_lock(mutex_);
       raw->done = true;
       done_.notify_all();
     });
   }
-  Join(std::move(finished));
   return true;
 }
 
@@ -172,10 +170,6 @@ std::vector<std::shared_ptr<OperationRunner::Running>> OperationRunner::TakeFini
     return entry.second->done;
   });
   return finished;
-}
-
-void OperationRunner::Join(std::vector<std::shared_ptr<Running>> finished) {
-  for (const auto& running : finished) running->thread.join();
 }
 
 bool OperationRunner::AnyRunning() const {
@@ -191,7 +185,6 @@ void OperationRunner::Shutdown() {
     while (AnyRunning()) lock.Wait(done_);
     finished = TakeFinished();
   }
-  Join(std::move(finished));
 }
 
 Status AbortUnfinished(OperationTable& table) {

@@ -74,11 +74,10 @@ class OperationRunner {
   struct Running {
     OperationRequest request;
     OperationProgress progress;
-    std::thread thread;
+    std::jthread thread;  // Joined with this; so not under the mutex.
     bool done = false;
   };
   void Run(const std::string& name, Running& running, const OperationWork& work);
-  void Join(std::vector<std::shared_ptr<Running>> finished);
   std::vector<std::shared_ptr<Running>> TakeFinished() REQUIRES(mutex_);
   bool AnyRunning() const REQUIRES(mutex_);
 

@@ -174,7 +174,7 @@ TEST_F(HotPlugTest, ACardIsPulledOutWithoutAWord) {
   EXPECT_EQ(port.removal(), Removal::kNone);
   EXPECT_EQ(news, 0);
   EXPECT_TRUE(Line());
-  EXPECT_EQ(TakeEvents(), kPresenceChanged | kLinkChanged);
+  EXPECT_EQ(TakeEvents(), kButton | kPresenceChanged | kLinkChanged);
   EXPECT_FALSE(Status() & kPresent);
   EXPECT_FALSE(LinkActive());
   EXPECT_EQ(CardId(), 0xffffffffu);

@@ -11,7 +11,7 @@
 namespace berth::server {
 namespace {
 
-constexpr int kSeeds = 800;
+constexpr int kSeeds = 160;
 constexpr int kGuests = 24;
 
 // A host on which guests came and went.
