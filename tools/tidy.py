@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 import re
+import shlex
+import shutil
 import subprocess
 
 INCLUDE = re.compile(r'^\s*#\s*include "([^"]+)"', re.M)
@@ -58,31 +60,83 @@ def run(root, names):
     memory.mkdir(parents=True, exist_ok=True)
     closure = Closure(root, tree / "gen")
     salt = (root / ".clang-tidy").read_bytes()
-    work = []
+    marks = {}
     for name in names:
         if name in known:
             mark = memory / closure.key(name, salt)
             if mark.exists():
                 mark.touch()
             else:
-                work.append((name, mark))
+                marks[name] = mark
 
-    def look(item):
-        name, mark = item
-        result = subprocess.run(["clang-tidy", "-p", str(tree), "--quiet", "--extra-arg=-Wno-unknown-warning-option", name], cwd=root, capture_output=True,
-                                text=True)
-        findings = [line.replace(f"{root}/", "") for line in result.stdout.splitlines()
-                    if re.search(r": (error|warning): ", line)]
-        if result.returncode == 0 and not findings:
-            mark.touch()
-        elif not findings:
-            findings = [f"{name}: clang-tidy failed: {result.stderr.strip()[-500:]}"]
-        return findings
+    flags = {os.path.relpath(entry["file"], root): flags_of(entry) for entry in commands}
+    tree_of_groups = memory / "groups"
+    shutil.rmtree(tree_of_groups, ignore_errors=True)
+    tree_of_groups.mkdir()
 
+    def look(group):
+        """The findings in some sources, each "file:line:...", looked at as one."""
+        unit = tree_of_groups / (hashlib.sha256(" ".join(group).encode()).hexdigest()[:12] + ".cc")
+        unit.write_text("".join(f'#include "{root}/{name}"\n' for name in group))
+        result = subprocess.run(["clang-tidy", "--quiet", str(unit), "--", *flags[group[0]], "-Wno-unknown-warning-option"],
+                                cwd=root, capture_output=True, text=True)
+        lines = [line.replace(f"{root}/", "") for line in result.stdout.splitlines()
+                 if re.search(r": (error|warning): ", line)]
+        if len(group) > 1 and (any("[clang-diagnostic" in line for line in lines) or result.returncode > 1):
+            # Not meant to be one: names that meet.
+            return [finding for name in group for finding in look([name])]
+        if result.returncode != 0 and not lines:
+            lines = [f"{group[0]}: clang-tidy failed: {result.stderr.strip()[-500:]}"]
+        for name in group:
+            if not any(line.startswith(f"{name}:") for line in lines):
+                marks[name].touch()
+        return lines
+
+    groups = in_groups(root, sorted(marks), flags)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         seen = set()
-        for findings in pool.map(look, work):
+        for findings in pool.map(look, groups):
             for finding in findings:
                 if finding not in seen:  # A header's finding comes once a source that includes it.
                     seen.add(finding)
                     yield finding
+
+
+def flags_of(entry):
+    """What a compilation is told besides its file and what it makes of it."""
+    words = shlex.split(entry["command"])[1:]
+    result, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ("-o", "-c"):
+            skip = True
+        elif not word.endswith(entry["file"]) and "ccache" not in word and not re.search(r"/(g|clang)\+\+$", word):
+            result.append(word)
+    return result
+
+
+# What a source defines at its outermost level, where .clang-format puts it: at the start of a line.
+DEFINED = re.compile(r"^(?:(?:struct|class|enum(?: class)?|union) (\w+)\b|using (\w+) =|"
+                     r"(?!TEST|using|namespace|return|[A-Z_]+\()[\w:][^\n]*?(?<!::)\b(?!const\b)(\w+)(?:\[\w*\])? ?[({=;])",
+                     re.M)
+MOST = 12  # Sources in a group.
+
+
+def in_groups(root, names, flags):
+    """The sources, in groups that can be looked at as one: then what they all include is read once, which is most of
+    the work. Those of one group are of one directory, are compiled alike, and define no name twice."""
+    groups = []
+    for name in names:
+        text = (root / name).read_text(encoding="utf-8", errors="replace")
+        defined = {"".join(match) for match in DEFINED.findall(text)}
+        place = (pathlib.PurePath(name).parent, tuple(flags[name]))
+        for group in groups:
+            if group["place"] == place and len(group["names"]) < MOST and not group["defined"] & defined:
+                break
+        else:
+            group = {"place": place, "names": [], "defined": set()}
+            groups.append(group)
+        group["names"].append(name)
+        group["defined"] |= defined
+    return [group["names"] for group in groups]

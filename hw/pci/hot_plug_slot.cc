@@ -1,5 +1,7 @@
 #include "hw/pci/hot_plug_slot.h"
 
+#include <utility>
+
 namespace berth::hw {
 namespace {
 
@@ -78,15 +80,15 @@ void HotPlugSlot::FollowLink() {
 
 void HotPlugSlot::Insert() {
   const uint16_t at = express_ + kSlotStatus;
-  occupied_ = true;
+  occupied_ = pressed_for_card_ = true;
   config_->Set<uint16_t>(at, config_->Get<uint16_t>(at) | kPresent);
-  Raise(kPresenceChanged);
+  Raise(kPresenceChanged | kButtonPressed);
   FollowLink();
 }
 
 void HotPlugSlot::Remove() {
   const uint16_t at = express_ + kSlotStatus;
-  occupied_ = requested_ = false;
+  occupied_ = requested_ = pressed_for_card_ = false;
   config_->Set<uint16_t>(at, config_->Get<uint16_t>(at) & ~kPresent);
   Raise(kPresenceChanged);
   FollowLink();
@@ -111,13 +113,27 @@ bool HotPlugSlot::Written(uint16_t before) {
   SetControl(now);
   Raise(kCommandCompleted);
   FollowLink();
-  const uint16_t indicator_before = before & kPowerIndicatorMask, indicator = now & kPowerIndicatorMask;
-  if (requested_ && powered()) {
-    // The guest keeps the card; or nobody has listened yet when the button was pressed.
-    if (indicator_before == kPowerIndicatorBlinks && indicator == kPowerIndicatorOn) requested_ = false;
-    if (requested_ && (now & ~before & kButtonEnable) != 0) Raise(kButtonPressed);
-  }
+  FollowIndicator(before & kPowerIndicatorMask, now & kPowerIndicatorMask);
+  // Nobody has listened yet when the button was pressed.
+  if (requested_ && powered() && (now & ~before & kButtonEnable) != 0) Raise(kButtonPressed);
   return occupied_ && (now & ~before & kPowerOff) != 0;
+}
+
+void HotPlugSlot::FollowIndicator(uint16_t before, uint16_t now) {
+  const bool begins = before != kPowerIndicatorBlinks && now == kPowerIndicatorBlinks;
+  const bool ends = before == kPowerIndicatorBlinks && now == kPowerIndicatorOn;
+  if (!powered()) {
+    if (begins) pressed_for_card_ = false;  // The guest is about to switch the card on.
+    return;
+  }
+  if (requested_ ? !ends : !begins) return;
+  // The press that came with the card was taken for a request to remove it, or has cancelled ours: one more puts
+  // that right. Without it, the guest keeps the card.
+  if (std::exchange(pressed_for_card_, false)) {
+    Raise(kButtonPressed);
+  } else {
+    requested_ = false;
+  }
 }
 
 bool HotPlugSlot::interrupting() const {
@@ -128,7 +144,7 @@ bool HotPlugSlot::interrupting() const {
 }
 
 void HotPlugSlot::Reset() {
-  requested_ = false;
+  requested_ = pressed_for_card_ = false;
   SetControl(kAttentionOff | kPowerIndicatorOn);
   FollowLink();
   config_->Set<uint16_t>(express_ + kSlotStatus, occupied_ ? kPresent : uint16_t{0});

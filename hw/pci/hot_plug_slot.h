@@ -3,8 +3,8 @@
 //
 // A guest is asked for a card as by the button beside the slot. It gives the card up by taking the power away
 // and the power indicator to off (6.7.1.1.2: removal is permitted), and keeps it by the indicator going from
-// blinking back to on. A card that is put in only changes its presence: a press of the button on top of that, seen
-// late by a guest that has switched the card on by then, would ask for it back.
+// blinking back to on. A card that is put in comes with a press of the button, for which Linux waits. It may see that
+// late, when it has found the card by itself and switched it on: as a request to remove it.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +49,8 @@ class HotPlugSlot {
   void Reset();
 
  private:
+  // What the guest means with the power indicator, `before` and `now`.
+  void FollowIndicator(uint16_t before, uint16_t now);
   void SetControl(uint16_t value);
   void Raise(uint16_t events);
   // The link is up while a card has power.
@@ -59,6 +61,7 @@ class HotPlugSlot {
   const uint16_t express_;
   bool occupied_ = false;
   bool requested_ = false;
+  bool pressed_for_card_ = false;  // The button, with the card; the guest has not answered yet.
 };
 
 }  // namespace berth::hw

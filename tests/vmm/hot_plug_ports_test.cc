@@ -148,7 +148,10 @@ TEST_F(HotPlugPortsTest, WhatTheGuestHasSwitchedOffIsTakenAtOnce) {
 TEST_F(HotPlugPortsTest, AGuestThatKeepsItIsAskedAgain) {
   AddPort({.memory = kMiB});
   Start();
+  Guest(1, kIndicatorOff | kPowerOff);
   ASSERT_TRUE(Plug("a"));
+  Guest(1, kIndicatorBlinks | kPowerOff);
+  Guest(1, kIndicatorOn);
   ASSERT_TRUE(ports.Unplug("a", false));
   Guest(1, kIndicatorBlinks);
   Guest(1, kIndicatorOn);

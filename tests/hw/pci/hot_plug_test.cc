@@ -82,7 +82,7 @@ TEST_F(HotPlugTest, ACardIsToldAndThere) {
   EXPECT_TRUE(LinkActive());
   EXPECT_TRUE(Line());
   EXPECT_TRUE(Status() & kPresent);
-  EXPECT_EQ(TakeEvents(), kPresenceChanged | kLinkChanged);
+  EXPECT_EQ(TakeEvents(), kButton | kPresenceChanged | kLinkChanged);
   EXPECT_FALSE(Line());
 }
 
@@ -90,7 +90,7 @@ TEST_F(HotPlugTest, ACardInASlotWithoutPowerWaitsForIt) {
   Control(kListening | kIndicatorOff | kPowerOff);
   TakeEvents();
   Insert();
-  EXPECT_EQ(TakeEvents(), kPresenceChanged);
+  EXPECT_EQ(TakeEvents(), kButton | kPresenceChanged);
   EXPECT_EQ(CardId(), 0xffffffffu);
   Control(kListening | kIndicatorOn);
   EXPECT_TRUE(LinkActive());
@@ -129,7 +129,9 @@ TEST_F(HotPlugTest, AGuestGivesACardUp) {
 }
 
 TEST_F(HotPlugTest, AGuestMayKeepACard) {
+  Control(kListening | kIndicatorOff | kPowerOff);
   Insert();
+  Control(kListening | kIndicatorBlinks | kPowerOff);
   Control(kListening | kIndicatorOn);
   port.RequestRemoval();
   Control(kListening | kIndicatorBlinks);
@@ -138,6 +140,38 @@ TEST_F(HotPlugTest, AGuestMayKeepACard) {
   EXPECT_EQ(news, 1);
   EXPECT_EQ(port.removal(), Removal::kNone);
   EXPECT_EQ(CardId(), 0x00221234u);
+}
+
+TEST_F(HotPlugTest, ThePressThatCameWithACardIsTakenBackWhereItWasSeenTooLate) {
+  Control(kListening | kIndicatorOff | kPowerOff);
+  Insert();
+  Control(kListening | kIndicatorOn);  // The card was found by itself.
+  TakeEvents();
+  Control(kListening | kIndicatorBlinks);  // Only now the press is seen.
+  EXPECT_EQ(TakeEvents(), kButton | kCommandCompleted);
+  Control(kListening | kIndicatorOn);
+  EXPECT_EQ(TakeEvents(), kCommandCompleted);
+  EXPECT_EQ(port.removal(), Removal::kNone);
+  EXPECT_EQ(CardId(), 0x00221234u);
+  // What the guest does by itself later is its own affair.
+  Control(kListening | kIndicatorBlinks);
+  EXPECT_EQ(TakeEvents(), kCommandCompleted);
+}
+
+TEST_F(HotPlugTest, ThePressThatCameWithACardDoesNotCancelARequest) {
+  Control(kListening | kIndicatorOff | kPowerOff);
+  Insert();
+  Control(kListening | kIndicatorOn);
+  port.RequestRemoval();
+  Control(kListening | kIndicatorBlinks);
+  TakeEvents();
+  Control(kListening | kIndicatorOn);  // As a second press would do.
+  EXPECT_EQ(TakeEvents(), kButton | kCommandCompleted);
+  EXPECT_EQ(port.removal(), Removal::kAsked);
+  Control(kListening | kIndicatorBlinks);
+  EXPECT_EQ(TakeEvents(), kCommandCompleted);
+  Control(kListening | kIndicatorOn);  // It means it.
+  EXPECT_EQ(port.removal(), Removal::kNone);
 }
 
 TEST_F(HotPlugTest, AGuestThatListensLaterIsAskedThen) {
@@ -200,7 +234,6 @@ TEST_F(HotPlugTest, ReservedIndicatorStatesChangeNothing) {
 
 TEST_F(HotPlugTest, InterruptsOnlyForWhatIsEnabled) {
   Insert();
-  port.RequestRemoval();
   EXPECT_FALSE(Line());
   Control(kEnableButton | kIndicatorOn);
   EXPECT_FALSE(Line());
