@@ -6,8 +6,10 @@ function(berth_precompile)
   endif()
   # Without a time stamp in it, ccache knows it again. All must agree about -pthread, which protobuf asks for.
   add_compile_options("SHELL:-Xclang -fno-pch-timestamp" -pthread)
-  set(headers <algorithm> <array> <atomic> <chrono> <cstdint> <deque> <functional> <map> <memory> <optional> <span>
-    <string> <string_view> <unordered_map> <vector> <fmt/format.h> <tl/expected.hpp>)
+  set(headers <algorithm> <array> <atomic> <chrono> <condition_variable> <cstdint> <deque> <functional> <map> <memory>
+    <mutex> <optional> <set> <span> <string> <string_view> <thread> <unordered_map> <vector> <fmt/format.h>
+    <google/protobuf/descriptor.pb.h> <google/protobuf/generated_message_reflection.h> <grpcpp/grpcpp.h>
+    <tl/expected.hpp>)
   file(WRITE ${CMAKE_BINARY_DIR}/gen/pch.cc "int main() {}\n")
   add_library(berth_pch OBJECT ${CMAKE_BINARY_DIR}/gen/pch.cc)
   target_precompile_headers(berth_pch PRIVATE ${headers})
@@ -20,6 +22,23 @@ function(berth_precompile)
   target_link_libraries(berth_pch_test PRIVATE GTest::gmock)
 endfunction()
 
+# berth_in_groups(TARGET SOURCE...): with BERTH_GROUPS, the compiler reads several of the target's sources as one.
+function(berth_in_groups target)
+  if(NOT BERTH_GROUPS)
+    return()
+  endif()
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/source_groups.py ${ARGN}
+    WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE lines COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "[^\n]+" lines "${lines}")
+  foreach(line IN LISTS lines)
+    separate_arguments(line)
+    list(GET line 0 group)
+    list(GET line 1 source)
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${target}_${group})
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+endfunction()
+
 # berth_library(NAME SOURCES a.cc b.cc [LINK berth_base ...] [TRACE]): one room as a static library. LINK is the room's
 # list of what it may include. TRACE: the room has a `trace-events` file; its events are in "ROOM/trace.h".
 function(berth_library name)
@@ -27,6 +46,7 @@ function(berth_library name)
   if(arg_SOURCES)
     add_library(${name} STATIC ${arg_SOURCES})
     target_link_libraries(${name} PUBLIC berth_options ${arg_LINK})
+    berth_in_groups(${name} ${arg_SOURCES})
     if(BERTH_PCH)
       target_precompile_headers(${name} REUSE_FROM berth_pch)
     endif()
@@ -61,6 +81,7 @@ function(berth_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE berth_options ${arg_LINK} GTest::gmock_main)
+  berth_in_groups(${name} ${arg_SOURCES})
   if(BERTH_PCH)
     target_precompile_headers(${name} REUSE_FROM berth_pch_test)
   endif()

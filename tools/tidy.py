@@ -3,6 +3,7 @@
 A source is looked at again only when it, a header of ours that it includes, or the list of checks has changed: the
 remembered key is a hash of all of these, kept in build/tidy.
 """
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -12,6 +13,8 @@ import re
 import shlex
 import shutil
 import subprocess
+
+import source_groups
 
 INCLUDE = re.compile(r'^\s*#\s*include "([^"]+)"', re.M)
 
@@ -78,7 +81,7 @@ def run(root, names):
         """The findings in some sources, each "file:line:...", looked at as one."""
         unit = tree_of_groups / (hashlib.sha256(" ".join(group).encode()).hexdigest()[:12] + ".cc")
         unit.write_text("".join(f'#include "{root}/{name}"\n' for name in group))
-        result = subprocess.run(["clang-tidy", "--quiet", str(unit), "--", *flags[group[0]], "-Wno-unknown-warning-option"],
+        result = subprocess.run(["clang-tidy", "--quiet", str(unit), "--", *flags[group[0]], "-Wno-unknown-warning-option", "-Wno-shadow"],
                                 cwd=root, capture_output=True, text=True)
         lines = [line.replace(f"{root}/", "") for line in result.stdout.splitlines()
                  if re.search(r": (error|warning): ", line)]
@@ -92,7 +95,10 @@ def run(root, names):
                 marks[name].touch()
         return lines
 
-    groups = in_groups(root, sorted(marks), flags)
+    alike = collections.defaultdict(list)
+    for name in sorted(marks):
+        alike[pathlib.PurePath(name).parent, tuple(flags[name])].append(name)
+    groups = [group for names in alike.values() for group in source_groups.in_groups(names)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         seen = set()
         for findings in pool.map(look, groups):
@@ -114,29 +120,3 @@ def flags_of(entry):
         elif not word.endswith(entry["file"]) and "ccache" not in word and not re.search(r"/(g|clang)\+\+$", word):
             result.append(word)
     return result
-
-
-# What a source defines at its outermost level, where .clang-format puts it: at the start of a line.
-DEFINED = re.compile(r"^(?:(?:struct|class|enum(?: class)?|union) (\w+)\b|using (\w+) =|"
-                     r"(?!TEST|using|namespace|return|[A-Z_]+\()[\w:][^\n]*?(?<!::)\b(?!const\b)(\w+)(?:\[\w*\])? ?[({=;])",
-                     re.M)
-MOST = 12  # Sources in a group.
-
-
-def in_groups(root, names, flags):
-    """The sources, in groups that can be looked at as one: then what they all include is read once, which is most of
-    the work. Those of one group are of one directory, are compiled alike, and define no name twice."""
-    groups = []
-    for name in names:
-        text = (root / name).read_text(encoding="utf-8", errors="replace")
-        defined = {"".join(match) for match in DEFINED.findall(text)}
-        place = (pathlib.PurePath(name).parent, tuple(flags[name]))
-        for group in groups:
-            if group["place"] == place and len(group["names"]) < MOST and not group["defined"] & defined:
-                break
-        else:
-            group = {"place": place, "names": [], "defined": set()}
-            groups.append(group)
-        group["names"].append(name)
-        group["defined"] |= defined
-    return [group["names"] for group in groups]

@@ -88,7 +88,7 @@ void HotPlugSlot::Insert() {
 
 void HotPlugSlot::Remove() {
   const uint16_t at = express_ + kSlotStatus;
-  occupied_ = requested_ = pressed_for_card_ = false;
+  occupied_ = requested_ = pressed_for_card_ = answering_ = false;
   config_->Set<uint16_t>(at, config_->Get<uint16_t>(at) & ~kPresent);
   Raise(kPresenceChanged);
   FollowLink();
@@ -120,13 +120,16 @@ bool HotPlugSlot::Written(uint16_t before) {
 }
 
 void HotPlugSlot::FollowIndicator(uint16_t before, uint16_t now) {
-  const bool begins = before != kPowerIndicatorBlinks && now == kPowerIndicatorBlinks;
-  const bool ends = before == kPowerIndicatorBlinks && now == kPowerIndicatorOn;
   if (!powered()) {
-    if (begins) pressed_for_card_ = false;  // The guest is about to switch the card on.
+    answering_ = false;
+    if (now == kPowerIndicatorBlinks) pressed_for_card_ = false;  // The guest is about to switch the card on.
     return;
   }
-  if (requested_ ? !ends : !begins) return;
+  // It blinks while a card is switched on, too.
+  const bool begins = before == kPowerIndicatorOn && now == kPowerIndicatorBlinks;
+  const bool keeps = answering_ && now == kPowerIndicatorOn;
+  answering_ = begins || (answering_ && !keeps);
+  if (requested_ ? !keeps : !begins) return;
   // The press that came with the card was taken for a request to remove it, or has cancelled ours: one more puts
   // that right. Without it, the guest keeps the card.
   if (std::exchange(pressed_for_card_, false)) {
@@ -144,7 +147,7 @@ bool HotPlugSlot::interrupting() const {
 }
 
 void HotPlugSlot::Reset() {
-  requested_ = pressed_for_card_ = false;
+  requested_ = pressed_for_card_ = answering_ = false;
   SetControl(kAttentionOff | kPowerIndicatorOn);
   FollowLink();
   config_->Set<uint16_t>(express_ + kSlotStatus, occupied_ ? kPresent : uint16_t{0});

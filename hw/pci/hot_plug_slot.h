@@ -61,6 +61,7 @@ class HotPlugSlot {
   const uint16_t express_;
   bool occupied_ = false;
   bool requested_ = false;
+  bool answering_ = false;         // The guest has seen a press, and may still be told to leave the card.
   bool pressed_for_card_ = false;  // The button, with the card; the guest has not answered yet.
 };
 

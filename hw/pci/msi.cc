@@ -18,7 +18,7 @@ constexpr unsigned kMultipleCapableShift = 1, kMultipleEnableShift = 4;
 
 Result<std::unique_ptr<Msi>> Msi::Create(InterruptController* controller, const Shape& shape) {
   CHECK(IsPowerOfTwo(shape.vectors) && shape.vectors <= kMaxVectors);
-  std::unique_ptr<Msi> msi(new Msi(controller, shape));
+  std::unique_ptr<Msi> msi(new Msi(shape));
   for (unsigned i = 0; i < shape.vectors; ++i) {
     msi->vectors_.push_back(TRY(Context(controller->CreateMsiVector(), fmt::format("MSI vector {}", i))));
   }

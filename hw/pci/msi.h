@@ -42,7 +42,7 @@ class Msi {
   void Reset();
 
  private:
-  Msi(InterruptController* controller, const Shape& shape) : controller_(controller), shape_(shape) {}
+  explicit Msi(const Shape& shape) : shape_(shape) {}
   template <typename T>
   T Get(unsigned offset) const;
   unsigned DataOffset() const { return shape_.is_64bit ? 12 : 8; }
@@ -53,7 +53,6 @@ class Msi {
   MsiMessage MessageOf(unsigned index) const;
   void Apply();
 
-  InterruptController* const controller_;
   const Shape shape_;
   std::array<uint8_t, 24> registers_{};
   std::vector<std::unique_ptr<MsiVector>> vectors_;
