@@ -130,8 +130,8 @@ void HotPlugSlot::FollowIndicator(uint16_t before, uint16_t now) {
   const bool keeps = answering_ && now == kPowerIndicatorOn;
   answering_ = begins || (answering_ && !keeps);
   if (requested_ ? !keeps : !begins) return;
-  // The press that came with the card was taken for a request to remove it, or has cancelled ours: one more puts
-  // that right. Without it, the guest keeps the card.
+  // The press that came with the card was taken for a request to remove it, or has cancelled ours: one more
+  // puts that right. Without it, the guest keeps the card.
   if (std::exchange(pressed_for_card_, false)) {
     Raise(kButtonPressed);
   } else {

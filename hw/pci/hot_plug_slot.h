@@ -3,8 +3,8 @@
 //
 // A guest is asked for a card as by the button beside the slot. It gives the card up by taking the power away
 // and the power indicator to off (6.7.1.1.2: removal is permitted), and keeps it by the indicator going from
-// blinking back to on. A card that is put in comes with a press of the button, for which Linux waits. It may see that
-// late, when it has found the card by itself and switched it on: as a request to remove it.
+// blinking back to on. A card that is put in comes with a press of the button, for which Linux waits. It may
+// see that late, when it has found the card by itself and switched it on: as a request to remove it.
 #pragma once
 
 #include <cstdint>

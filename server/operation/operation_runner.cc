@@ -80,7 +80,7 @@ Result<Operation> OperationRunner::Start(const OperationRequest& request, Operat
     running->request = request;
     running_.emplace(stored.operation.name(), running);
     running->thread = std::jthread([this, name = stored.operation.name(), raw = running.get(),
-                                   work = std::move(work)] { Run(name, *raw, work); });
+                                    work = std::move(work)] { Run(name, *raw, work); });
   }
   if (Status expired = table_.Expire(NowUs() - kKeepUs, kKeepCount); !expired) {
     LOG_WARNING("cannot remove old operations: {}", expired.error().ToString());

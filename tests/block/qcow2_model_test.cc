@@ -78,6 +78,22 @@ struct Operation {
   std::vector<uint8_t> bytes{};
 };
 
+// Bytes that do not compress, quickly: pieces of the same 64 KiB, in random order.
+void FillWithNoise(std::mt19937* random, std::vector<uint8_t>* bytes) {
+  static const std::vector<uint8_t> noise = [] {
+    std::mt19937 source(1);
+    std::vector<uint8_t> made(128 << 10);
+    for (uint8_t& byte : made) byte = static_cast<uint8_t>(source());
+    return made;
+  }();
+  constexpr size_t kPiece = 64 << 10;
+  for (size_t at = 0; at < bytes->size(); at += kPiece) {
+    const size_t count = std::min(kPiece, bytes->size() - at);
+    std::copy_n(noise.begin() + static_cast<ptrdiff_t>((*random)() % kPiece), count,
+                bytes->begin() + static_cast<ptrdiff_t>(at));
+  }
+}
+
 Operation Draw(std::mt19937* random, uint64_t from, uint64_t end, uint64_t cluster) {
   const auto below = [&](uint64_t limit) {
     return std::uniform_int_distribution<uint64_t>(0, limit - 1)(*random);
@@ -92,9 +108,8 @@ Operation Draw(std::mt19937* random, uint64_t from, uint64_t end, uint64_t clust
                                 Op::kWrite, Op::kDiscard, Op::kWriteZeroes};
   drawn.op = kOps[below(std::size(kOps))];
   if (drawn.op == Op::kWrite || drawn.op == Op::kRead) {
-    drawn.bytes.resize(drawn.length);
-    const bool repetitive = below(2) == 0;
-    for (uint8_t& byte : drawn.bytes) byte = repetitive ? 0x5a : static_cast<uint8_t>((*random)());
+    drawn.bytes.assign(drawn.length, 0x5a);
+    if (below(2) == 0) FillWithNoise(random, &drawn.bytes);
   }
   if (drawn.op == Op::kWrite && below(6) == 0) {
     drawn.packed = true;
