@@ -11,7 +11,7 @@ namespace berth::cli {
 // INVALID_ARGUMENT, with the line, for what is not YAML, is no tree of scalars, lists and maps, or is larger
 // than kMaxYamlBytes once its aliases are written out.
 Result<std::string> JsonFromYaml(const std::string& yaml);
-inline constexpr size_t kMaxYamlBytes = 4 << 20;
+inline constexpr size_t kMaxYamlBytes = 1 << 20;
 
 // `json` must be JSON.
 std::string YamlFromJson(const std::string& json);

@@ -22,7 +22,8 @@ function(berth_precompile)
   target_link_libraries(berth_pch_test PRIVATE GTest::gmock)
 endfunction()
 
-# berth_in_groups(TARGET SOURCE...): with BERTH_GROUPS, the compiler reads several of the target's sources as one.
+# berth_in_groups(TARGET SOURCE...): with BERTH_GROUPS, the compiler reads several of the target's sources as one. Groups
+# are made when CMake runs, as scripts/build always has it do: a name that is defined twice since then shows as that.
 function(berth_in_groups target)
   if(NOT BERTH_GROUPS)
     return()

@@ -58,21 +58,20 @@ def run(root, names):
         yield f"tools/generate dev failed: {generate.stdout[-500:]}{generate.stderr[-500:]}"
         return
     commands = json.loads((tree / "compile_commands.json").read_text())
-    known = {os.path.relpath(entry["file"], root) for entry in commands}
+    flags = {os.path.relpath(entry["file"], root): flags_of(entry) for entry in commands}
     memory = root / "build" / "tidy"
     memory.mkdir(parents=True, exist_ok=True)
     closure = Closure(root, tree / "gen")
     salt = (root / ".clang-tidy").read_bytes()
     marks = {}
     for name in names:
-        if name in known:
+        if name in flags:
             mark = memory / closure.key(name, salt)
             if mark.exists():
                 mark.touch()
             else:
                 marks[name] = mark
 
-    flags = {os.path.relpath(entry["file"], root): flags_of(entry) for entry in commands}
     tree_of_groups = memory / "groups"
     shutil.rmtree(tree_of_groups, ignore_errors=True)
     tree_of_groups.mkdir()
@@ -81,17 +80,20 @@ def run(root, names):
         """The findings in some sources, each "file:line:...", looked at as one."""
         unit = tree_of_groups / (hashlib.sha256(" ".join(group).encode()).hexdigest()[:12] + ".cc")
         unit.write_text("".join(f'#include "{root}/{name}"\n' for name in group))
-        result = subprocess.run(["clang-tidy", "--quiet", str(unit), "--", *flags[group[0]], "-Wno-unknown-warning-option", "-Wno-shadow"],
-                                cwd=root, capture_output=True, text=True)
+        command = ["clang-tidy", "--quiet", str(unit), "--", *flags[group[0]], "-Wno-unknown-warning-option"]
+        if len(group) > 1:
+            command.append("-Wno-shadow")
+        result = subprocess.run(command, cwd=root, capture_output=True, text=True)
         lines = [line.replace(f"{root}/", "") for line in result.stdout.splitlines()
                  if re.search(r": (error|warning): ", line)]
-        if len(group) > 1 and (any("[clang-diagnostic" in line for line in lines) or result.returncode > 1):
+        failed = result.returncode != 0 and (not lines or any("[clang-diagnostic" in line for line in lines))
+        if failed and len(group) > 1:
             # Not meant to be one: names that meet.
             return [finding for name in group for finding in look([name])]
         if result.returncode != 0 and not lines:
             lines = [f"{group[0]}: clang-tidy failed: {result.stderr.strip()[-500:]}"]
-        for name in group:
-            if not any(line.startswith(f"{name}:") for line in lines):
+        if not lines:
+            for name in group:
                 marks[name].touch()
         return lines
 

@@ -61,8 +61,8 @@ void ShowState(const DeviceLedger& ledger, const std::string& key, v1::HostDevic
     device->set_state(StateFor(owner->second));
     if (device->state() == v1::HostDevice::QUARANTINED) {
       device->set_obstacle(
-          fmt::format("it is not yet as it was before {}, whose error says why: stop or delete {} "
-                      "to try again",
+          fmt::format("it is not yet as it was before {}, whose error says why: start or delete "
+                      "{} to try again",
                       owner->second.guest, owner->second.guest));
     }
     *device->mutable_state_time() = owner->second.since;

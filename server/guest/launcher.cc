@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -64,8 +65,9 @@ Result<LaunchedVmm> Launch(const LaunchRequest& request, const std::function<Sta
   Pipe go = TRY(CreatePipe());
   Pipe error = TRY(CreatePipe());
 
-  std::string title = "berth-vmm", name = request.name;
-  char* const arguments[] = {title.data(), name.data(), nullptr};
+  std::array<std::string, 5> words{"berth-vmm", "-name", request.name, "-uuid", request.uuid};
+  char* const arguments[] = {words[0].data(), words[1].data(), words[2].data(),
+                             words[3].data(), words[4].data(), nullptr};
   char* const environment[] = {nullptr};
   const ChildSetup setup{.program_fd = program->get(),
                          .null_fd = null.get(),

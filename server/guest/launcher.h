@@ -26,7 +26,8 @@ struct Confinement {
 
 struct LaunchRequest {
   std::string program;      // Path of berth-vmm.
-  std::string name;         // For the process's title.
+  std::string name;         // The guest's; for lists of processes.
+  std::string uuid;         // The guest's; NVIDIA's vGPU manager looks for "-uuid UUID" in the command line.
   std::string runtime_dir;  // The guest's; where its root is mounted, in its own namespace.
   VmmLimits limits;
   Confinement confinement;

@@ -68,6 +68,7 @@ Result<std::shared_ptr<Vmm>> StartProcess(Engine& engine, const GuestPtr& guest,
   LaunchedVmm launched =
       TRY(Launch({.program = engine.vmm_program,
                   .name = guest->name.substr(guest->name.find('/') + 1),
+                  .uuid = guest->uid,
                   .runtime_dir = runtime_dir,
                   .limits = prepared.plan.limits,
                   .confinement = engine.confinement,

@@ -100,6 +100,11 @@ TEST(HostView, ShowsWhoHasADevice) {
   EXPECT_EQ(state(v1::Guest::STOPPING, false), v1::HostDevice::RELEASING);
   EXPECT_EQ(state(v1::Guest::FAILED, false), v1::HostDevice::QUARANTINED);
   EXPECT_EQ(state(v1::Guest::FAILED, true), v1::HostDevice::CLAIMED);
+  EXPECT_THAT(
+      Device({{"pci/0000:03:00.0", {.guest = "guests/a", .state = v1::Guest::FAILED, .restored = false}}},
+             "host/devices/pci-0000-03-00-0")
+          .obstacle(),
+      HasSubstr("start or delete guests/a"));
   EXPECT_EQ(Device({{"vf/0000:02:00.0/0", {.guest = "guests/b", .state = v1::Guest::RUNNING}}},
                    "host/devices/pci-0000-02-00-1")
                 .guest(),

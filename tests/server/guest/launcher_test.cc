@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -19,7 +20,11 @@ namespace {
 
 constexpr Confinement kUnprivileged{.namespaces = false, .empty_root = false, .user_and_limits = false};
 
-LaunchRequest Request() { return {.program = FAKE_VMM, .name = "web", .confinement = kUnprivileged}; }
+constexpr char kUuid[] = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
+
+LaunchRequest Request() {
+  return {.program = FAKE_VMM, .name = "web", .uuid = kUuid, .confinement = kUnprivileged};
+}
 
 void End(const LaunchedVmm& vmm) {
   ::kill(vmm.pid, SIGKILL);
@@ -34,17 +39,23 @@ std::string StatusField(pid_t pid, const std::string& name) {
   return "";
 }
 
-TEST(Launcher, TheProgramAnswersOnItsSocket) {
-  const auto vmm = Launch(Request(), [](pid_t) { return Ok(); });
-  ASSERT_TRUE(vmm) << vmm.error().message();
+// What the program says to a request; by then it is past its start.
+berth::vmm::v1::Reply Ask(const LaunchedVmm& vmm) {
   berth::vmm::v1::Request request;
   request.set_id(7);
   request.mutable_describe();
-  ASSERT_TRUE(SendMessage(vmm->socket.get(), request.SerializeAsString()));
+  EXPECT_TRUE(SendMessage(vmm.socket.get(), request.SerializeAsString()));
   berth::vmm::v1::FromVmm answer;
-  ASSERT_TRUE(answer.ParseFromString(ReceiveMessage(vmm->socket.get())->bytes));
-  EXPECT_EQ(answer.reply().id(), 7u);
-  EXPECT_EQ(answer.reply().description().pid(), vmm->pid);
+  EXPECT_TRUE(answer.ParseFromString(ReceiveMessage(vmm.socket.get()).value_or(Message{}).bytes));
+  return answer.reply();
+}
+
+TEST(Launcher, TheProgramAnswersOnItsSocket) {
+  const auto vmm = Launch(Request(), [](pid_t) { return Ok(); });
+  ASSERT_TRUE(vmm) << vmm.error().message();
+  const berth::vmm::v1::Reply reply = Ask(*vmm);
+  EXPECT_EQ(reply.id(), 7u);
+  EXPECT_EQ(reply.description().pid(), vmm->pid);
   End(*vmm);
 }
 
@@ -53,6 +64,7 @@ TEST(Launcher, TheProgramGetsNoOtherDescriptorAndCannotGainPrivileges) {
   const auto vmm = Launch(Request(), [](pid_t) { return Ok(); });
   ::close(open_elsewhere);
   ASSERT_TRUE(vmm) << vmm.error().message();
+  Ask(*vmm);
   std::vector<std::string> open;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(vmm->pid) + "/fd")) {
     open.push_back(entry.path().filename());
@@ -61,6 +73,16 @@ TEST(Launcher, TheProgramGetsNoOtherDescriptorAndCannotGainPrivileges) {
   EXPECT_EQ(open, (std::vector<std::string>{"0", "1", "2", "3"}));
   EXPECT_EQ(StatusField(vmm->pid, "NoNewPrivs"), "1");
   EXPECT_EQ(::getsid(vmm->pid), vmm->pid) << "a session of its own: the daemon's end is not its end";
+  End(*vmm);
+}
+
+TEST(Launcher, TheCommandLineHasTheGuestsNameAndUuid) {
+  const auto vmm = Launch(Request(), [](pid_t) { return Ok(); });
+  ASSERT_TRUE(vmm) << vmm.error().message();
+  std::ifstream file("/proc/" + std::to_string(vmm->pid) + "/cmdline");
+  std::string line((std::istreambuf_iterator<char>(file)), {});
+  std::replace(line.begin(), line.end(), '\0', ' ');
+  EXPECT_EQ(line, std::string("berth-vmm -name web -uuid ") + kUuid + " ");
   End(*vmm);
 }
 
