@@ -39,9 +39,9 @@ struct Command {
 };
 
 extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCreate, kGuestDelete, kGuestDetach,
-    kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestShow, kGuestStart, kGuestStop,
-    kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel, kOperationList,
-    kOperationShow, kOperationWait;
+    kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot, kGuestShow, kGuestStart,
+    kGuestStop, kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel,
+    kOperationList, kOperationShow, kOperationWait;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();

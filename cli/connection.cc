@@ -8,6 +8,8 @@
 namespace berth::cli {
 namespace {
 
+constexpr int kMaxReceivedBytes = 72 << 20;  // A screenshot is the largest.
+
 Result<std::string> ReadPem(const std::string& path) {
   std::ifstream file(path);
   std::ostringstream text;
@@ -29,7 +31,9 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const ServerOption
 Result<Connection> Connection::Create(const ServerOptions& options) {
   Connection connection;
   connection.options_ = options;
-  connection.channel_ = grpc::CreateChannel(options.address, TRY(Credentials(options)));
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxReceivedBytes);
+  connection.channel_ = grpc::CreateCustomChannel(options.address, TRY(Credentials(options)), arguments);
   connection.stubs_ = {GuestService::NewStub(connection.channel_), HostService::NewStub(connection.channel_),
                        EventService::NewStub(connection.channel_), Operations::NewStub(connection.channel_)};
   return connection;

@@ -15,8 +15,9 @@ namespace po = boost::program_options;
 void DescribeOptions(po::options_description& options) {
   options.add_options()  //
       ("file,f", po::value<std::string>()->required(),
-       "the guest's spec, JSON or YAML; - for the standard input")  //
-      ("start,s", "start it as well")                               //
+       "the guest's spec, JSON or YAML; - for the standard input")                               //
+      ("start,s", "start it as well")                                                            //
+      ("ttl", po::value<int>(), "delete it in so many seconds unless it is started until then")  //
       ("dry-run", "only check whether it could be created");
   DescribeWait(options);
 }
@@ -44,6 +45,7 @@ Status Run(const Invocation& call) {
   request.set_guest_id(id);
   request.set_request_id(RandomUuid());
   request.set_start(call.Has("start"));
+  if (call.Has("ttl")) request.mutable_guest()->mutable_ttl()->set_seconds(call.options["ttl"].as<int>());
   request.set_validate_only(call.Has("dry-run"));
   return FinishOperation(call, call.connection.Call(&GuestService::Stub::CreateGuest, request));
 }

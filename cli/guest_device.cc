@@ -10,11 +10,12 @@ namespace po = boost::program_options;
 void DescribeAttach(po::options_description& options) {
   options.add_options()                                                                         //
       ("id", po::value<std::string>(), "what the device is called within the guest")            //
-      ("pci", po::value<std::string>(), "a PCI function: 0000:65:00.0")                         //
+      ("pci", po::value<std::string>(), "a PCI function: 0000:65:00.0, or 10de:2330 for any")   //
       ("vf", po::value<std::string>(), "a virtual function: 0000:65:00.0 for any, or with /3")  //
       ("mac", po::value<std::string>(), "its MAC address")                                      //
       ("vlan", po::value<int>(), "its VLAN, 1 to 4094")                                         //
-      ("mdev", po::value<std::string>(), "a mediated device: its UUID, or PARENT/TYPE for a new one");
+      ("mdev", po::value<std::string>(),
+       "a mediated device: its UUID, or PARENT/TYPE or /TYPE for a new one");
   DescribeWait(options);
 }
 
@@ -47,7 +48,11 @@ Status RunAttach(const Invocation& call) {
   request.set_name(GuestName(call.arguments[0]));
   berth::v1::AssignedDeviceSpec* device = request.mutable_device();
   device->set_id(call.Text("id"));
-  if (call.Has("pci")) device->set_pci_address(call.Text("pci"));
+  if (const std::string pci = call.Text("pci"); pci.find('.') != std::string::npos) {
+    device->set_pci_address(pci);
+  } else if (call.Has("pci")) {
+    device->mutable_pci_selector()->set_id(pci);
+  }
   if (call.Has("vf")) TRY(SetVf(call, device->mutable_virtual_function()));
   if (call.Has("mdev")) {
     const auto [parent, type] = AtSlash(call.Text("mdev"));

@@ -3,6 +3,7 @@
 #include <ostream>
 
 #include <fmt/ranges.h>
+#include <google/protobuf/util/time_util.h>
 
 #include "berth/v1/guest_service.pb.h"
 
@@ -60,6 +61,10 @@ void PrintGuests(std::ostream& out, OutputFormat format, const std::vector<Guest
 void PrintGuest(std::ostream& out, OutputFormat format, const Guest& guest) {
   PrintGuests(out, format, {guest});
   if (format != OutputFormat::kTable) return;
+  if (guest.has_expire_time()) {
+    out << "\nExpires unless it is started before "
+        << google::protobuf::util::TimeUtil::ToString(guest.expire_time()) << '\n';
+  }
   if (!guest.claimed_devices().empty()) {
     out << '\n';
     Table devices({"DEVICE", "HOST DEVICE", "ADDRESS", "NODE", "IN THE GUEST"});

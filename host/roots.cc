@@ -8,7 +8,8 @@ HostRoots HostRoots::At(const std::string& directory) {
           .dev = directory + "/dev",
           .cgroup = directory + "/sys/fs/cgroup",
           .pci_ids = directory + "/usr/share/misc/pci.ids",
-          .modules = directory + "/lib/modules"};
+          .modules = directory + "/lib/modules",
+          .mdevctl = directory + "/etc/mdevctl.d"};
 }
 
 }  // namespace berth::host

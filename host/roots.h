@@ -16,6 +16,8 @@ struct HostRoots {
   std::string pci_ids = "/usr/share/misc/pci.ids";
   // The kernels' modules, a directory for each release.
   std::string modules = "/lib/modules";
+  // Mediated devices that are defined with mdevctl.
+  std::string mdevctl = "/etc/mdevctl.d";
 
   // `directory`/sys, `directory`/proc and so on.
   static HostRoots At(const std::string& directory);

@@ -28,6 +28,10 @@ const MdevInstance* HostSnapshot::FindMdev(const std::string& uuid) const {
   return FindBy(mdevs, &MdevInstance::uuid, uuid);
 }
 
+const MdevDefinition* HostSnapshot::FindMdevDefinition(const std::string& uuid) const {
+  return FindBy(mdev_definitions, &MdevDefinition::uuid, uuid);
+}
+
 Result<HostSnapshot> ReadHost(const HostRoots& roots) {
   if (!SysfsDirectory(roots.sys).exists()) {
     return Fail(Error(Code::kNotFound, fmt::format("there is no sysfs at {}", roots.sys))
@@ -46,6 +50,7 @@ Result<HostSnapshot> ReadHost(const HostRoots& roots) {
   snapshot.groups = ReadIommuGroups(roots);
   snapshot.mdev_parents = ReadMdevParents(roots);
   snapshot.mdevs = ReadMdevInstances(roots);
+  snapshot.mdev_definitions = ReadMdevDefinitions(roots);
   snapshot.interfaces = ReadNetInterfaces(roots);
   return snapshot;
 }

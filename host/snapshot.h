@@ -8,6 +8,7 @@
 #include "host/cpu.h"
 #include "host/iommu.h"
 #include "host/mdev.h"
+#include "host/mdev_definition.h"
 #include "host/network.h"
 #include "host/numa.h"
 #include "host/pci.h"
@@ -25,12 +26,14 @@ struct HostSnapshot {
   std::vector<IommuGroup> groups;        // By id.
   std::vector<MdevParent> mdev_parents;  // By name.
   std::vector<MdevInstance> mdevs;       // By UUID.
+  std::vector<MdevDefinition> mdev_definitions;
   std::vector<NetInterface> interfaces;  // By name.
 
   const PciFunction* FindFunction(const PciAddress& address) const;
   const IommuGroup* FindGroup(int id) const;
   const MdevParent* FindMdevParent(const std::string& name) const;
   const MdevInstance* FindMdev(const std::string& uuid) const;
+  const MdevDefinition* FindMdevDefinition(const std::string& uuid) const;
 };
 
 // NOT_FOUND if there is no sysfs at all; everything else that is missing is left out of the snapshot.

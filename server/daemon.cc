@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <condition_variable>
 #include <filesystem>
+#include <mutex>
 #include <thread>
 
 #include <grpcpp/impl/service_type.h>
@@ -82,11 +84,13 @@ class BerthDaemon final : public Daemon {
     std::vector<grpc::Service*> services;
     for (const auto& service : services_) services.push_back(service.get());
     server_ = TRY(StartServer(options_.listen, services));
+    expiry_ = std::jthread([this](const std::stop_token& stop) { DeleteExpired(stop); });
     return Ok();
   }
 
   void Shutdown() override {
     if (server_) server_->Shutdown();
+    expiry_ = {};
     operations_.Shutdown();
     // Consoles' last callbacks are on the loop.
     loop_->Call([] {});
@@ -103,6 +107,16 @@ class BerthDaemon final : public Daemon {
   int port() const override { return server_->port(); }
 
  private:
+  void DeleteExpired(const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any stopped;
+    std::unique_lock lock(mutex);
+    while (!stop.stop_requested()) {
+      verbs_.DeleteExpired();
+      stopped.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
+    }
+  }
+
   const DaemonOptions options_;
   const std::unique_ptr<HostEffects> host_;
   const UniqueFd lock_;
@@ -132,6 +146,7 @@ class BerthDaemon final : public Daemon {
   std::vector<std::shared_ptr<Vmm>> forgotten_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<Server> server_;
+  std::jthread expiry_;
 };
 
 }  // namespace

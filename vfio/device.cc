@@ -53,13 +53,13 @@ Result<std::unique_ptr<Device>> Device::Open(std::shared_ptr<Group> group, const
 
 Result<RegionInfo> Device::Region(uint32_t index) const {
   RegionInfo region{.index = index};
-  if (index >= region_count_) return region;
   vfio_region_info info{};
   info.index = index;
   const auto answer = QueryInfo(syscalls(), fd(), VFIO_DEVICE_GET_REGION_INFO, &info,
                                 fmt::format("region {} of {}", index, name_));
   if (!answer) {
-    // The VGA region is only there in VGA devices; else its index is invalid.
+    // There is no such index; that of VGA is only there in VGA devices. Not by the number of regions that the
+    // device tells: some have further ones that only a display refers to.
     if (answer.error().code() == Code::kInvalidArgument) return region;
     return Fail(answer.error());
   }

@@ -11,6 +11,7 @@
 #include "base/event_loop.h"
 #include "hw/pci/bars.h"
 #include "hw/pci/function.h"
+#include "vfio/display.h"
 #include "vfio/function_bar.h"
 #include "vfio/function_config.h"
 #include "vfio/function_interrupts.h"
@@ -61,6 +62,10 @@ class VfioPciFunction final : public hw::PciFunction {
   void Detach() override;
 
   Counters counters() const;
+  // As vfio::CaptureDisplay. Any thread.
+  Result<Picture> CaptureDisplay(int out, uint64_t limit_bytes) const {
+    return vfio::CaptureDisplay(*device_, out, limit_bytes);
+  }
 
  private:
   friend Result<std::unique_ptr<VfioPciFunction>> CreateVfioPciFunction(VfioFunctionOptions options);

@@ -109,6 +109,13 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       return Ok();
     case v1::Request::kUnplugDevice:
       return TRY(machine())->UnplugDevice(request.unplug_device().id(), request.unplug_device().force());
+    case v1::Request::kCaptureDisplay: {
+      const v1::CaptureDisplay& capture = request.capture_display();
+      const UniqueFd picture = TRY(fds.Take(capture.picture_fd()));
+      *reply->mutable_picture() =
+          TRY(TRY(machine())->CaptureDisplay(capture.id(), picture.get(), capture.limit_bytes()));
+      return Ok();
+    }
     case v1::Request::KIND_NOT_SET:
       break;
   }

@@ -96,6 +96,7 @@ DeviceBuilder::Function DeviceBuilder::Assigned(const v1::DeviceConfig& device) 
   if (context_.assigned == nullptr) return Fail(Code::kInvalidArgument, "there is no VFIO container");
   auto function = TRY(context_.assigned->CreateFunction(device, fds_, context_.io_loop));
   built_.counters.emplace_back(device.id(), CountersOf(function.get()));
+  built_.assigned[device.id()] = function.get();
   return function;
 }
 

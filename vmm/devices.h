@@ -47,6 +47,7 @@ struct BuiltDevices {
   std::vector<v1::DeviceState> states;
   // By the device's id. Any thread, while the functions are there.
   std::vector<std::pair<std::string, std::function<CounterValues()>>> counters;
+  std::map<std::string, const vfio::VfioPciFunction*> assigned;  // By the device's id.
   std::vector<hw::acpi::PciNode> nodes;  // Devices of the root bus, ports included, that have a NUMA node.
   hw::VirtioBalloon* balloon = nullptr;
   hw::VirtioConsole* console = nullptr;

@@ -1,7 +1,9 @@
 #include "vmm/machine.h"
 
+#include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 
@@ -20,6 +22,14 @@ namespace {
 // The most RAM that is mapped for the guest before it runs; a start must not take long on a host of small
 // pages.
 constexpr uint64_t kPreFaultMost = 4 * kGiB;
+
+// As many as there are CPUs for this process, within reason.
+unsigned PopulatingThreads() {
+  constexpr int kMost = 16;
+  cpu_set_t cpus;
+  if (::sched_getaffinity(0, sizeof(cpus), &cpus) != 0) return 1;
+  return static_cast<unsigned>(std::clamp(CPU_COUNT(&cpus), 1, kMost));
+}
 
 }  // namespace
 
@@ -188,6 +198,10 @@ Status Machine::CreateDevices(Descriptors& fds) {
         TRY(fds.Take(container - 1)), vm_.get(), &memory_space_, control_,
         {.failed = [this](const std::string& id, const std::string& why) { DeviceFailed(id, why); },
          .requested = [this](const std::string& id) { DeviceRequested(id); }}));
+  }
+  // Devices have all of it pinned.
+  if (HasAssigned()) {
+    for (const auto& block : ram_blocks_) block->Populate(PopulatingThreads());
   }
   ports_ = std::make_unique<HotPlugPorts>(
       HotPlugPorts::Place{pci_.get(), &memory_space_, &port_space_, control_},

@@ -57,6 +57,8 @@ class Machine {
   // One more device, and one less: the requests of these names (control.proto), with their errors.
   Result<v1::DeviceState> PlugDevice(const v1::DeviceConfig& device, Descriptors fds);
   Status UnplugDevice(const std::string& id, bool force);
+  // As the request.
+  Result<v1::Picture> CaptureDisplay(const std::string& id, int out, uint64_t limit_bytes) const;
 
   // With the devices that are there now.
   const v1::MachineConfig& config() const { return config_; }

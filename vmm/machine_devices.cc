@@ -63,11 +63,12 @@ Result<v1::DeviceState> Machine::PlugDevice(const v1::DeviceConfig& device, Desc
 Result<v1::DeviceState> Machine::PutIntoPort(const v1::DeviceConfig& device, Descriptors* fds) {
   assigned_->ForgetDescriptors();
   auto function = TRY(assigned_->CreateFunction(device, fds, io_loop_.get()));
-  const vfio::VfioPciFunction* const counted = function.get();
+  const vfio::VfioPciFunction* const plugged = function.get();
   v1::DeviceState state;
   state.set_id(device.id());
   state.set_guest_address(TRY(ports_->Plug(device.id(), NodeOf(device), std::move(function))));
-  devices_.counters.emplace_back(device.id(), CountersOf(counted));
+  devices_.counters.emplace_back(device.id(), CountersOf(plugged));
+  devices_.assigned[device.id()] = plugged;
   return state;
 }
 
@@ -80,6 +81,21 @@ Status Machine::UnplugDevice(const std::string& id, bool force) {
   return ports_->Unplug(id, force);
 }
 
+Result<v1::Picture> Machine::CaptureDisplay(const std::string& id, int out, uint64_t limit_bytes) const {
+  const auto found = devices_.assigned.find(id);
+  if (found == devices_.assigned.end()) {
+    return berth::Fail(Error(Code::kNotFound, fmt::format("the machine has no assigned device {}", id))
+                           .Reason("DEVICE_NOT_FOUND"));
+  }
+  const vfio::Picture picture = TRY(found->second->CaptureDisplay(out, limit_bytes));
+  v1::Picture result;
+  result.set_drm_format(picture.drm_format);
+  result.set_width(picture.width);
+  result.set_height(picture.height);
+  result.set_stride_bytes(picture.stride_bytes);
+  return result;
+}
+
 bool Machine::HasAssigned() const {
   return std::any_of(config_.devices().begin(), config_.devices().end(),
                      [](const v1::DeviceConfig& device) { return device.has_vfio(); });
@@ -88,6 +104,7 @@ bool Machine::HasAssigned() const {
 void Machine::DeviceGone(const std::string& id, const std::string& why) {
   std::erase_if(devices_.states, [&id](const v1::DeviceState& state) { return state.id() == id; });
   std::erase_if(devices_.counters, [&id](const auto& counters) { return counters.first == id; });
+  devices_.assigned.erase(id);
   auto& devices = *config_.mutable_devices();
   devices.erase(std::remove_if(devices.begin(), devices.end(),
                                [&id](const v1::DeviceConfig& device) { return device.id() == id; }),

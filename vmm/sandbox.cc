@@ -1,6 +1,7 @@
 #include "vmm/sandbox.h"
 
 #include <fcntl.h>
+#include <linux/dma-buf.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/vfio.h>
@@ -84,6 +85,9 @@ constexpr uint32_t kVfioPlugging[] = {
     VFIO_IOMMU_GET_INFO,      VFIO_GROUP_GET_DEVICE_FD, VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_GET_INFO,
     VFIO_DEVICE_GET_IRQ_INFO,
 };
+// What a device's display shows.
+constexpr uint32_t kVfioDisplay[] = {VFIO_DEVICE_QUERY_GFX_PLANE, VFIO_DEVICE_GET_GFX_DMABUF,
+                                     DMA_BUF_IOCTL_SYNC};
 constexpr uint32_t kNet[] = {
     TUNSETOFFLOAD,        TUNSETQUEUE,          VHOST_SET_FEATURES,   VHOST_SET_MEM_TABLE,
     VHOST_SET_VRING_NUM,  VHOST_SET_VRING_BASE, VHOST_GET_VRING_BASE, VHOST_SET_VRING_ADDR,
@@ -194,6 +198,7 @@ Status Confine(ThreadKind kind) {
       filter.AllowRequests(kvm::ControlRequests());
       filter.AllowRequests(kVfioRunning);
       filter.AllowRequests(kVfioPlugging);
+      filter.AllowRequests(kVfioDisplay);
       filter.AllowRequests(kNet);
       break;
   }

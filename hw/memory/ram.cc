@@ -6,8 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <thread>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -61,6 +65,19 @@ Result<std::unique_ptr<RamBlock>> RamBlock::Create(UniqueFd memory, uint64_t siz
   ::madvise(address, size_bytes, MADV_HUGEPAGE);
   ::madvise(address, size_bytes, MADV_DONTDUMP);
   return block;
+}
+
+void RamBlock::Populate(unsigned threads) const {
+  constexpr uint64_t kStep = 64 * kMiB;  // Of every page size.
+  std::atomic<uint64_t> next{0};
+  const auto populate = [&] {
+    for (uint64_t at = next.fetch_add(kStep); at < size_; at = next.fetch_add(kStep)) {
+      if (::madvise(address_ + at, std::min(kStep, size_ - at), MADV_POPULATE_WRITE) != 0) return;
+    }
+  };
+  std::vector<std::jthread> helpers;
+  for (unsigned i = 1; i < threads; ++i) helpers.emplace_back(populate);
+  populate();
 }
 
 RamBlock::~RamBlock() { ::munmap(address_, size_); }

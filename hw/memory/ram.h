@@ -22,6 +22,10 @@ class RamBlock {
   ~RamBlock();
   RamBlock(const RamBlock&) = delete;
 
+  // Has the kernel make all of its pages now, on so many threads at once: much quicker than one by one when
+  // devices have them pinned. What cannot be had is left for the pinning, which says why.
+  void Populate(unsigned threads) const;
+
   // The whole block, or a part of it.
   HostMapping mapping() const { return {address_, size_, fd_.get(), 0}; }
   HostMapping Slice(uint64_t offset, uint64_t size_bytes) const;

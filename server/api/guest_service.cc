@@ -8,6 +8,7 @@
 #include "server/api/paging.h"
 #include "server/api/services.h"
 #include "server/api/unknown_fields.h"
+#include "server/guest/screenshot.h"
 
 namespace berth::server {
 namespace {
@@ -87,6 +88,11 @@ class GuestService final
   grpc::Status DetachDevice(grpc::ServerContext*, const v1::DetachDeviceRequest* request,
                             Operation* response) override {
     return Respond(Checked(*request, &GuestVerbs::Detach), response);
+  }
+
+  grpc::Status CaptureScreenshot(grpc::ServerContext*, const v1::CaptureScreenshotRequest* request,
+                                 v1::CaptureScreenshotResponse* response) override {
+    return Respond(server::CaptureScreenshot(engine_, *request), response);
   }
 
   ConsoleReactor* StreamConsole(grpc::CallbackServerContext*) override {

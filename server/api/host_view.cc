@@ -96,9 +96,6 @@ void AddTypes(const host::MdevParent& parent, v1::HostDevice* device) {
   }
 }
 
-// One notion for both kinds of vGPU: a vendor's type is called as its mediated twin would be.
-std::string VgpuTypeName(int id) { return fmt::format("nvidia-{}", id); }
-
 void ShowVgpu(const host::VendorVgpu& vgpu, v1::HostDevice* device) {
   for (const host::VgpuType& type : vgpu.creatable_types) {
     v1::MediatedDeviceType* shown = device->add_mdev_types();
@@ -172,6 +169,18 @@ v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFu
   return device;
 }
 
+v1::HostDevice ToMdev(const DeviceLedger& ledger, const std::string& uuid, const std::string& parent,
+                      const std::string& type) {
+  v1::HostDevice device;
+  device.set_name(MdevDeviceName(uuid));
+  device.set_description(fmt::format("{} of {}", type, parent));
+  device.mutable_mdev()->set_uuid(uuid);
+  device.mutable_mdev()->set_parent(parent);
+  device.mutable_mdev()->set_type(type);
+  ShowState(ledger, MdevKey(uuid), &device);
+  return device;
+}
+
 }  // namespace
 
 v1::Host ToHost(const host::HostSnapshot& snapshot, const Ledger& ledger, bool kvm_available,
@@ -217,15 +226,16 @@ std::vector<v1::HostDevice> ToHostDevices(const host::HostSnapshot& snapshot, co
     device.set_state(v1::HostDevice::UNASSIGNABLE);
   }
   for (const host::MdevInstance& instance : snapshot.mdevs) {
-    v1::HostDevice& device = devices.emplace_back();
-    device.set_name(MdevDeviceName(instance.uuid));
-    device.set_description(fmt::format("{} of {}", instance.type, instance.parent));
+    v1::HostDevice& device =
+        devices.emplace_back(ToMdev(ledger, instance.uuid, instance.parent, instance.type));
     device.set_driver(instance.driver);
     if (instance.iommu_group) device.set_iommu_group(*instance.iommu_group);
-    device.mutable_mdev()->set_uuid(instance.uuid);
-    device.mutable_mdev()->set_parent(instance.parent);
-    device.mutable_mdev()->set_type(instance.type);
-    ShowState(ledger, MdevKey(instance.uuid), &device);
+  }
+  for (const host::MdevDefinition& definition : snapshot.mdev_definitions) {
+    if (snapshot.FindMdev(definition.uuid) != nullptr) continue;
+    v1::HostDevice& device =
+        devices.emplace_back(ToMdev(ledger, definition.uuid, definition.parent, definition.type));
+    device.set_description(device.description() + " (defined with mdevctl, made when it is used)");
   }
   return devices;
 }

@@ -30,6 +30,17 @@ std::optional<std::pair<host::PciAddress, int>> ParseVfKey(const std::string& ke
   return std::pair(*address, index);
 }
 
+std::string VgpuTypeName(int id) { return fmt::format("nvidia-{}", id); }
+
+std::optional<int> ParseVgpuTypeName(const std::string& name) {
+  constexpr std::string_view kPrefix = "nvidia-";
+  int id = 0;
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), id);
+  if (id <= 0 || VgpuTypeName(id) != name) return std::nullopt;
+  return id;
+}
+
 std::string PciDeviceName(const host::PciAddress& address) {
   std::string id = address.ToString();
   std::replace_if(

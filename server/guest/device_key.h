@@ -20,6 +20,10 @@ std::string KeyOf(const host::PciFunction& function);                     // Pci
 // The physical function and the index in a VfKey; none for other keys.
 std::optional<std::pair<host::PciAddress, int>> ParseVfKey(const std::string& key);
 
+// One notion for both kinds of vGPU: a vendor's type of this number is called as its mediated twin would be.
+std::string VgpuTypeName(int id);                               // "nvidia-558"
+std::optional<int> ParseVgpuTypeName(const std::string& name);  // None for other types.
+
 // Resource names: "host/devices/pci-0000-01-00-0", "host/devices/mdev-UUID", "host/devices/parent-mtty".
 std::string PciDeviceName(const host::PciAddress& address);
 std::string MdevDeviceName(const std::string& uuid);

@@ -9,7 +9,8 @@ namespace control = berth::vmm::v1;
 
 void AddMdev(const ResolvedDevice::Mdev& mdev, DevicePlan* plan) {
   if (mdev.create) {
-    plan->steps.push_back(MdevStep{.uuid = mdev.uuid, .parent = mdev.parent, .type = mdev.type});
+    plan->steps.push_back(
+        MdevStep{.uuid = mdev.uuid, .parent = mdev.parent, .type = mdev.type, .attributes = mdev.attributes});
   }
   plan->name.mdev_uuid = mdev.uuid;
 }
@@ -69,7 +70,12 @@ DevicePlan PlanDevice(const ResolvedDevice& device, const v1::AssignedDeviceSpec
   } else if (device.vf) {
     AddVf(*device.vf, &plan);
   } else {
-    plan.steps.push_back(DriverStep{.address = device.address});
+    if (device.vgpu_type) {
+      // Its vendor's driver is the VFIO driver, too.
+      plan.steps.push_back(VgpuTypeStep{.address = *device.address, .type = *device.vgpu_type});
+    } else {
+      plan.steps.push_back(DriverStep{.address = device.address});
+    }
     plan.name.address = device.address;
   }
   if (device.host_node && memory_nodes.size() > 1) {

@@ -114,22 +114,63 @@ Status CheckPolicies(const std::string& field, const v1::AssignedDeviceSpec& dev
   return Ok();
 }
 
+// "10de:2330"
+bool IsPciIds(const std::string& text) {
+  if (text.size() != 9 || text[4] != ':') return false;
+  return text.find_first_not_of("0123456789abcdef:") == std::string::npos &&
+         text.find(':', 5) == std::string::npos;
+}
+
+Status CheckPciSelector(const std::string& field, const v1::PciSelectorSpec& selector) {
+  if (selector.id().empty()) return MissingField(field + ".id");
+  if (!IsPciIds(selector.id()))
+    return BadField(field + ".id", "\"{}\" is no vendor and device like 10de:2330", selector.id());
+  if (!selector.subsystem_id().empty() && !IsPciIds(selector.subsystem_id())) {
+    return BadField(field + ".subsystem_id", "\"{}\" is no vendor and device like 10de:16c1",
+                    selector.subsystem_id());
+  }
+  return Ok();
+}
+
+Status CheckVlan(const std::string& path, const v1::VirtualFunctionSpec& vf) {
+  if (vf.vlan_id() < 0 || vf.vlan_id() > 4094)
+    return BadField(path + ".vlan_id", "{} is not between 0 and 4094", vf.vlan_id());
+  if (vf.vlan_qos() < 0 || vf.vlan_qos() > 7)
+    return BadField(path + ".vlan_qos", "{} is not between 0 and 7", vf.vlan_qos());
+  if (!v1::VirtualFunctionSpec::VlanProtocol_IsValid(vf.vlan_protocol()))
+    return BadField(path + ".vlan_protocol", "unknown value {}", int{vf.vlan_protocol()});
+  if (vf.vlan_id() == 0 && vf.vlan_qos() != 0) return BadField(path + ".vlan_qos", "needs a vlan_id");
+  if (vf.vlan_id() == 0 && vf.vlan_protocol() != v1::VirtualFunctionSpec::VLAN_PROTOCOL_UNSPECIFIED)
+    return BadField(path + ".vlan_protocol", "needs a vlan_id");
+  return Ok();
+}
+
+Status CheckVirtualFunction(const std::string& path, const v1::VirtualFunctionSpec& vf) {
+  TRY(CheckPciAddress(path + ".physical_function", vf.physical_function()));
+  if (vf.has_index() && (vf.index() < 0 || vf.index() > 65535))
+    return BadField(path + ".index", "{} is no index", vf.index());
+  if (!vf.mac_address().empty()) TRY(CheckMac(path + ".mac_address", vf.mac_address()));
+  TRY(CheckVlan(path, vf));
+  if (!v1::VirtualFunctionSpec::LinkState_IsValid(vf.link_state()))
+    return BadField(path + ".link_state", "unknown value {}", int{vf.link_state()});
+  if (vf.max_rate_mbps() < 0) return BadField(path + ".max_rate_mbps", "{} is negative", vf.max_rate_mbps());
+  if (vf.min_rate_mbps() < 0) return BadField(path + ".min_rate_mbps", "{} is negative", vf.min_rate_mbps());
+  if (vf.max_rate_mbps() != 0 && vf.min_rate_mbps() > vf.max_rate_mbps()) {
+    return BadField(path + ".min_rate_mbps", "{} is more than max_rate_mbps, {}", vf.min_rate_mbps(),
+                    vf.max_rate_mbps());
+  }
+  return Ok();
+}
+
 Status CheckAssignedDevice(const std::string& field, const v1::AssignedDeviceSpec& device) {
   TRY(CheckPolicies(field, device));
   switch (device.device_case()) {
     case v1::AssignedDeviceSpec::kPciAddress:
       return CheckPciAddress(field + ".pci_address", device.pci_address());
-    case v1::AssignedDeviceSpec::kVirtualFunction: {
-      const v1::VirtualFunctionSpec& vf = device.virtual_function();
-      const std::string path = field + ".virtual_function";
-      TRY(CheckPciAddress(path + ".physical_function", vf.physical_function()));
-      if (vf.has_index() && (vf.index() < 0 || vf.index() > 65535))
-        return BadField(path + ".index", "{} is no index", vf.index());
-      if (!vf.mac_address().empty()) TRY(CheckMac(path + ".mac_address", vf.mac_address()));
-      if (vf.vlan_id() < 0 || vf.vlan_id() > 4094)
-        return BadField(path + ".vlan_id", "{} is not between 0 and 4094", vf.vlan_id());
-      return Ok();
-    }
+    case v1::AssignedDeviceSpec::kVirtualFunction:
+      return CheckVirtualFunction(field + ".virtual_function", device.virtual_function());
+    case v1::AssignedDeviceSpec::kPciSelector:
+      return CheckPciSelector(field + ".pci_selector", device.pci_selector());
     case v1::AssignedDeviceSpec::kMediatedDevice: {
       const v1::MediatedDeviceSpec& mdev = device.mediated_device();
       const std::string path = field + ".mediated_device";
@@ -137,11 +178,10 @@ Status CheckAssignedDevice(const std::string& field, const v1::AssignedDeviceSpe
         if (!mdev::ParseUuid(mdev.uuid())) return BadField(path + ".uuid", "\"{}\" is no UUID", mdev.uuid());
         return Ok();
       }
-      if (mdev.create().parent().empty()) return MissingField(path + ".create.parent");
       if (mdev.create().type().empty()) return MissingField(path + ".create.type");
       // Both become parts of paths below sysfs.
       for (const std::string* name : {&mdev.create().parent(), &mdev.create().type()}) {
-        if (name->find('/') != std::string::npos || (*name)[0] == '.') {
+        if (name->find('/') != std::string::npos || name->starts_with('.')) {
           return BadField(path + ".create", "\"{}\" is no name of a parent or type", *name);
         }
       }

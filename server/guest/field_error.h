@@ -1,4 +1,4 @@
-// How the checks of a GuestSpec say which field is wrong, and why.
+// How the checks of a request say which field of a guest is wrong, and why.
 #pragma once
 
 #include <string>
@@ -8,13 +8,18 @@
 
 namespace berth::server {
 
+// `path` is a path below the request: "guest.ttl".
+template <typename... Args>
+tl::unexpected<Error> BadPath(const std::string& path, fmt::format_string<Args...> format, Args&&... args) {
+  return Fail(Error(Code::kInvalidArgument, path + ": " + fmt::format(format, std::forward<Args>(args)...))
+                  .Reason("INVALID_FIELD")
+                  .Field(path));
+}
+
 // `field` is a path below the spec: "cpus.vcpu_count", "disks[0].path".
 template <typename... Args>
 tl::unexpected<Error> BadField(std::string_view field, fmt::format_string<Args...> format, Args&&... args) {
-  return Fail(Error(Code::kInvalidArgument,
-                    fmt::format("guest.spec.{}: {}", field, fmt::format(format, std::forward<Args>(args)...)))
-                  .Reason("INVALID_FIELD")
-                  .Field(fmt::format("guest.spec.{}", field)));
+  return BadPath(fmt::format("guest.spec.{}", field), format, std::forward<Args>(args)...);
 }
 
 inline tl::unexpected<Error> MissingField(std::string_view field) {

@@ -49,6 +49,11 @@ struct GuestEntry {
     MutexLock lock(mutex);
     return stored.guest;
   }
+  // Null while there is none.
+  std::shared_ptr<Vmm> GetVmm() EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    return vmm;
+  }
 };
 using GuestPtr = std::shared_ptr<GuestEntry>;
 

@@ -27,6 +27,14 @@ Status CheckOwner(const host::HostSnapshot& host, const vfio::GroupReport& repor
 
 }  // namespace
 
+Status CheckIommuGroup(const host::HostSnapshot& host, const host::PciAddress& address,
+                       const std::vector<host::PciAddress>& assigned, const std::vector<Claim>& claims,
+                       const std::string& guest_uid) {
+  const vfio::GroupReport report = TRY(vfio::CheckGroup(host, address, assigned));
+  TRY(CheckOwner(host, report, claims, guest_uid));
+  return vfio::RequireViable(report);
+}
+
 Status CheckIommuGroups(const host::HostSnapshot& host, const std::vector<ResolvedDevice>& devices,
                         const std::vector<Claim>& claims, const std::string& guest_uid) {
   std::vector<host::PciAddress> assigned;
@@ -35,10 +43,7 @@ Status CheckIommuGroups(const host::HostSnapshot& host, const std::vector<Resolv
   }
   for (const ResolvedDevice& device : devices) {
     if (!device.address) continue;
-    const vfio::GroupReport report =
-        TRY(Context(vfio::CheckGroup(host, *device.address, assigned), device.id));
-    TRY(Context(CheckOwner(host, report, claims, guest_uid), device.id));
-    TRY(Context(vfio::RequireViable(report), device.id));
+    TRY(Context(CheckIommuGroup(host, *device.address, assigned, claims, guest_uid), device.id));
   }
   return Ok();
 }

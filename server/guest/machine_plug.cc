@@ -9,11 +9,6 @@ constexpr std::chrono::minutes kPlugTimeout{5};
 // How often a waiting detachment looks whether it was cancelled.
 constexpr std::chrono::milliseconds kCancelTime{200};
 
-std::shared_ptr<Vmm> MachineOf(GuestEntry& guest) {
-  MutexLock lock(guest.mutex);
-  return guest.vmm;
-}
-
 tl::unexpected<Error> Ending(const std::string& name) {
   return Fail(
       Error(Code::kFailedPrecondition, fmt::format("{} is ending", name)).Reason("GUEST_NOT_RUNNING"));
@@ -47,7 +42,7 @@ Status PlugDevice(Engine& engine, const GuestPtr& guest, const DevicePlan& plan,
       [&](const Step& step) { return begin(fmt::format("{} {}", KindOf(step), SubjectOf(step))); }, plan.id));
 
   TRY(begin("plug it in"));
-  const std::shared_ptr<Vmm> vmm = MachineOf(*guest);
+  const std::shared_ptr<Vmm> vmm = guest->GetVmm();
   if (!vmm) return Ending(guest->name);
   const HostEffects::VfioDevice located = TRY(engine.host.Locate(plan.name));
   control::Request request;
@@ -80,7 +75,7 @@ Status PlugDevice(Engine& engine, const GuestPtr& guest, const DevicePlan& plan,
 }
 
 Status AskForDevice(GuestEntry& guest, const std::string& device_id, bool force) {
-  const std::shared_ptr<Vmm> vmm = MachineOf(guest);
+  const std::shared_ptr<Vmm> vmm = guest.GetVmm();
   if (!vmm) return Ending(guest.name);
   control::Request request;
   request.mutable_unplug_device()->set_id(device_id);

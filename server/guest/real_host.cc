@@ -11,6 +11,7 @@
 #include "host/control/record.h"
 #include "host/uevent.h"
 #include "mdev/mdev.h"
+#include "mdev/vgpu_type.h"
 #include "net/host/tap.h"
 #include "server/guest/process.h"
 #include "vfio/bind/driver.h"
@@ -114,6 +115,10 @@ class RealHost final : public HostEffects {
     if (step.kind == "mdev") {
       return With<mdev::MdevChange>(record, [&](auto& change) { return mdev::RemoveMdev(control_, change); });
     }
+    if (step.kind == "vgpu-type") {
+      return With<mdev::VgpuTypeChange>(record,
+                                        [&](auto& change) { return mdev::ClearVgpuType(control_, change); });
+    }
     if (step.kind == "tap") return With<net::TapChange>(record, net::RemoveTap);
     if (step.kind == "process") {
       return With<ProcessChange>(record, [&](auto& change) {
@@ -167,7 +172,11 @@ class RealHost final : public HostEffects {
     return host::Encode(TRY(vfio::PlanBind(control_.roots, address)));
   }
   Result<std::string> PlanOne(const MdevStep& step) {
-    return host::Encode(TRY(mdev::PlanMdev(control_.roots, step.uuid, step.parent, step.type)));
+    return host::Encode(
+        TRY(mdev::PlanMdev(control_.roots, step.uuid, step.parent, step.type, step.attributes)));
+  }
+  Result<std::string> PlanOne(const VgpuTypeStep& step) {
+    return host::Encode(TRY(mdev::PlanVgpuType(control_.roots, step.address, step.type)));
   }
   Result<std::string> PlanOne(const TapStep& step) {
     return host::Encode(TRY(net::PlanTap(control_.roots, step.owner, step.bridge, step.queues, step.mtu)));
@@ -198,6 +207,10 @@ class RealHost final : public HostEffects {
     if (step.kind == "mdev") {
       return With<mdev::MdevChange>(
           record, [&](auto& change) { return mdev::CreateMdev(control_, change).map([](int) {}); });
+    }
+    if (step.kind == "vgpu-type") {
+      return With<mdev::VgpuTypeChange>(record,
+                                        [&](auto& change) { return mdev::SetVgpuType(control_, change); });
     }
     if (step.kind == "cgroup") {
       return With<host::CgroupChange>(record,

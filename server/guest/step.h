@@ -7,6 +7,7 @@
 
 #include "host/control/cgroup.h"
 #include "host/pci_address.h"
+#include "mdev/mdev.h"
 #include "net/host/vf.h"
 
 namespace berth::server {
@@ -35,6 +36,12 @@ struct DriverStep {
 };
 struct MdevStep {
   std::string uuid, parent, type;
+  std::vector<mdev::MdevAttribute> attributes;
+};
+// A virtual function that its vendor's driver makes a vGPU.
+struct VgpuTypeStep {
+  host::PciAddress address;
+  int type = 0;
 };
 struct TapStep {
   std::string owner;  // "GUEST-UID/net0"
@@ -53,11 +60,11 @@ struct ProcessStep {
   int pid = 0;
 };
 
-using Step = std::variant<RuntimeDirectoryStep, VfsStep, VfSettingsStep, DriverStep, MdevStep, TapStep,
-                          CgroupStep, ProcessStep>;
+using Step = std::variant<RuntimeDirectoryStep, VfsStep, VfSettingsStep, DriverStep, MdevStep, VgpuTypeStep,
+                          TapStep, CgroupStep, ProcessStep>;
 
-// What the store knows a step by: "runtime-directory", "vfs", "vf-settings", "driver", "mdev", "tap",
-// "cgroup", "process".
+// What the store knows a step by: "runtime-directory", "vfs", "vf-settings", "driver", "mdev", "vgpu-type",
+// "tap", "cgroup", "process".
 std::string KindOf(const Step& step);
 // What it changes, for people and for finding the same change of another guest: "0000:01:00.0", "net0".
 std::string SubjectOf(const Step& step);

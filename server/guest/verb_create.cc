@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "mdev/mdev.h"
+#include "server/guest/expiration.h"
+#include "server/guest/field_error.h"
 #include "server/guest/spec_check.h"
 #include "server/guest/verbs.h"
 #include "server/guest/verbs_internal.h"
@@ -9,7 +11,7 @@
 namespace berth::server {
 namespace {
 
-StoredGuest NewGuest(const v1::CreateGuestRequest& request) {
+Result<StoredGuest> NewGuest(const v1::CreateGuestRequest& request) {
   StoredGuest stored{.creating = request.start()};
   v1::Guest& guest = stored.guest;
   guest.set_name("guests/" + request.guest_id());
@@ -20,6 +22,12 @@ StoredGuest NewGuest(const v1::CreateGuestRequest& request) {
   *guest.mutable_labels() = request.guest().labels();
   *guest.mutable_spec() = request.guest().spec();
   guest.set_state(v1::Guest::DEFINED);
+  if (request.guest().has_ttl()) *guest.mutable_ttl() = request.guest().ttl();
+  if (request.guest().has_expire_time()) *guest.mutable_expire_time() = request.guest().expire_time();
+  if (request.start() && guest.expiration_case() != v1::Guest::EXPIRATION_NOT_SET)
+    return BadPath(guest.has_ttl() ? "guest.ttl" : "guest.expire_time",
+                   "a guest that is started does not expire");
+  TRY(SettleExpiration(guest.create_time(), &guest));
   return stored;
 }
 
@@ -43,7 +51,7 @@ Result<Operation> GuestVerbs::Create(const v1::CreateGuestRequest& request) {
   TRY(CheckGuestId(request.guest_id()));
   TRY(CheckLabels(request.guest()));
   TRY(CheckSpec(request.guest().spec()));
-  const StoredGuest wanted = NewGuest(request);
+  const StoredGuest wanted = TRY(NewGuest(request));
   const OperationRequest asked{
       .verb = "create", .target = wanted.guest.name(), .request_id = request.request_id()};
 

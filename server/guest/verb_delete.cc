@@ -1,3 +1,7 @@
+#include <google/protobuf/util/time_util.h>
+
+#include "base/log.h"
+#include "server/guest/expiration.h"
 #include "server/guest/verbs.h"
 #include "server/guest/verbs_internal.h"
 
@@ -25,13 +29,16 @@ Result<Operation> GuestVerbs::Delete(const v1::DeleteGuestRequest& request) {
   TRY(CheckEtag(guest->Get(), request.etag()));
   TRY(CheckTransition(guest->Get(), request.force() ? Verb::kForceDelete : Verb::kDelete));
   if (request.validate_only()) return DoneOperation(google::protobuf::Empty());
+  return BeginDelete(asked, guest);
+}
 
-  TRY(BeginOperation(guest, asked.verb));
+Result<Operation> GuestVerbs::BeginDelete(const OperationRequest& request, const GuestPtr& guest) {
+  TRY(BeginOperation(guest, request.verb));
   OperationScope until_started(engine_, guest);
   const v1::Guest::State before = guest->Get().state();
   TRY(engine_.book.Change(*guest, [](StoredGuest& stored) { stored.guest.set_state(v1::Guest::DELETING); }));
   Result<Operation> operation = engine_.operations.Start(
-      asked, [this, guest](OperationProgress&) -> Result<std::unique_ptr<google::protobuf::Message>> {
+      request, [this, guest](OperationProgress&) -> Result<std::unique_ptr<google::protobuf::Message>> {
         OperationScope scope(engine_, guest);
         TRY(ReleaseMachine(engine_, *guest, v1::Guest::DELETING, std::nullopt));
         TRY(engine_.book.Remove(*guest));
@@ -43,6 +50,22 @@ Result<Operation> GuestVerbs::Delete(const v1::DeleteGuestRequest& request) {
     (void)engine_.book.Change(*guest, [&](StoredGuest& stored) { stored.guest.set_state(before); });
   }
   return operation;
+}
+
+void GuestVerbs::DeleteExpired() {
+  const auto now = google::protobuf::util::TimeUtil::GetCurrentTime();
+  for (const GuestPtr& guest : engine_.book.All()) {
+    if (!IsExpired(guest->Get(), now)) continue;
+    MutexLock lock(admission_);
+    // Looked at again: it may have been started meanwhile, or given more time.
+    if (!IsExpired(guest->Get(), now)) continue;
+    const OperationRequest request{.verb = "delete", .target = guest->name, .request_id = ""};
+    if (const auto deletion = BeginDelete(request, guest); deletion) {
+      LOG_INFO("{} expires: nobody has started it", guest->name);
+    } else {
+      LOG_WARNING("{} cannot expire yet: {}", guest->name, deletion.error().ToString());
+    }
+  }
 }
 
 }  // namespace berth::server

@@ -37,6 +37,7 @@ Result<Operation> GuestVerbs::Start(const v1::StartGuestRequest& request) {
   }
   Status changed = engine_.book.Change(*guest, [](StoredGuest& changing) {
     changing.guest.set_state(v1::Guest::STARTING);
+    changing.guest.clear_expiration();
     *changing.guest.mutable_start_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
   });
   Result<Operation> operation = Fail(Code::kInternal, "not started");

@@ -9,11 +9,6 @@ constexpr int kMaxGraceSeconds = 3600;
 // How often a waiting stop looks whether it was cancelled.
 constexpr std::chrono::milliseconds kCancelTime{200};
 
-std::shared_ptr<Vmm> MachineOf(GuestEntry& guest) {
-  MutexLock lock(guest.mutex);
-  return guest.vmm;
-}
-
 // Whether the guest powered off in time.
 Result<bool> AwaitPowerOff(GuestEntry& guest, int grace_seconds, const OperationProgress& progress) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(grace_seconds);
@@ -34,7 +29,7 @@ Result<bool> AwaitPowerOff(GuestEntry& guest, int grace_seconds, const Operation
 }
 
 Status PowerOff(GuestEntry& guest, int grace_seconds, OperationProgress& progress) {
-  const std::shared_ptr<Vmm> vmm = MachineOf(guest);
+  const std::shared_ptr<Vmm> vmm = guest.GetVmm();
   if (!vmm) return Ok();
   progress.Report("press the power button", 0, 2);
   control::Request press, quit;
@@ -88,14 +83,14 @@ Result<v1::Guest> GuestVerbs::Press(const std::string& name, bool reset) {
   } else {
     request.mutable_power_button();
   }
-  if (const std::shared_ptr<Vmm> vmm = MachineOf(*guest)) TRY(vmm->Call(std::move(request)));
+  if (const std::shared_ptr<Vmm> vmm = guest->GetVmm()) TRY(vmm->Call(std::move(request)));
   return guest->Get();
 }
 
 Result<UniqueFd> OpenConsole(Engine& engine, const std::string& name) {
   const GuestPtr guest = TRY(engine.book.Find(name));
   TRY(CheckTransition(guest->Get(), Verb::kConsole));
-  const std::shared_ptr<Vmm> vmm = MachineOf(*guest);
+  const std::shared_ptr<Vmm> vmm = guest->GetVmm();
   if (vmm) return vmm->AttachConsole();
   return Fail(
       Error(Code::kFailedPrecondition, fmt::format("{} is ending", name)).Reason("GUEST_NOT_RUNNING"));

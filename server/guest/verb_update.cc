@@ -1,8 +1,11 @@
+#include <algorithm>
+
 #include <google/protobuf/util/field_mask_util.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <google/protobuf/util/time_util.h>
 
 #include "mdev/mdev.h"
+#include "server/guest/expiration.h"
 #include "server/guest/spec_check.h"
 #include "server/guest/verbs.h"
 #include "server/guest/verbs_internal.h"
@@ -13,11 +16,13 @@ namespace {
 using google::protobuf::FieldMask;
 using google::protobuf::util::FieldMaskUtil;
 
+bool IsExpiration(const std::string& path) { return path == "ttl" || path == "expire_time"; }
+
 // The paths to change: given ones, those that are set, or all of the owner's.
 Result<FieldMask> MaskOf(const v1::UpdateGuestRequest& request) {
   FieldMask mask;
   for (const std::string& path : request.update_mask().paths()) {
-    const bool owners = path == "labels" || path == "spec" || path.starts_with("spec.");
+    const bool owners = path == "labels" || path == "spec" || path.starts_with("spec.") || IsExpiration(path);
     if (path == "*") {
       mask.add_paths("labels");
       mask.add_paths("spec");
@@ -32,8 +37,14 @@ Result<FieldMask> MaskOf(const v1::UpdateGuestRequest& request) {
   if (request.update_mask().paths_size() == 0) {
     if (request.guest().labels_size() != 0) mask.add_paths("labels");
     if (request.guest().has_spec()) mask.add_paths("spec");
+    if (request.guest().has_ttl()) mask.add_paths("ttl");
+    if (request.guest().has_expire_time()) mask.add_paths("expire_time");
   }
   return mask;
+}
+
+bool ChangesExpiration(const FieldMask& mask) {
+  return std::any_of(mask.paths().begin(), mask.paths().end(), IsExpiration);
 }
 
 }  // namespace
@@ -60,6 +71,11 @@ Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
   options.set_replace_message_fields(true);
   options.set_replace_repeated_fields(true);
   FieldMaskUtil::MergeMessageTo(request.guest(), mask, options, &changed.guest);
+  const auto now = google::protobuf::util::TimeUtil::GetCurrentTime();
+  if (ChangesExpiration(mask)) {
+    TRY(CheckTransition(changed.guest, Verb::kUpdateSpec));
+    TRY(SettleExpiration(now, &changed.guest));
+  }
   TRY(CheckLabels(changed.guest));
   TRY(CheckSpec(changed.guest.spec()));
   std::vector<Claim> claims;
@@ -73,7 +89,7 @@ Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
       *changed.guest.add_claimed_devices() = ToClaimedDevice(device);
   }
   changed.guest.set_etag(mdev::NewUuid().substr(0, 8));
-  *changed.guest.mutable_update_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
+  *changed.guest.mutable_update_time() = now;
   if (request.validate_only()) return changed.guest;
   // Claims first: they may be refused.
   if (spec_changes) TRY(engine_.table.Update(changed, claims));
@@ -83,6 +99,8 @@ Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
     *stored.guest.mutable_labels() = changed.guest.labels();
     *stored.guest.mutable_spec() = changed.guest.spec();
     *stored.guest.mutable_claimed_devices() = changed.guest.claimed_devices();
+    stored.guest.clear_expiration();
+    if (changed.guest.has_expire_time()) *stored.guest.mutable_expire_time() = changed.guest.expire_time();
   }));
   const v1::Guest result = guest->Get();
   engine_.events.Publish(EventOf(result, v1::Event::GUEST_UPDATED));

@@ -19,6 +19,8 @@ class GuestVerbs {
   Result<Operation> Create(const v1::CreateGuestRequest& request);
   Result<v1::Guest> Update(const v1::UpdateGuestRequest& request);
   Result<Operation> Delete(const v1::DeleteGuestRequest& request);
+  // Begins to delete the guests whose time is over.
+  void DeleteExpired();
   Result<Operation> Start(const v1::StartGuestRequest& request);
   Result<Operation> Stop(const v1::StopGuestRequest& request);
   Result<Operation> Attach(const v1::AttachDeviceRequest& request);
@@ -30,6 +32,7 @@ class GuestVerbs {
   Result<PreparedStart> Prepare(const StoredGuest& guest, PrepareFor purpose) REQUIRES(admission_);
   Result<Operation> CreateAndStart(const OperationRequest& request, const GuestPtr& guest,
                                    const std::shared_ptr<PreparedStart>& prepared) REQUIRES(admission_);
+  Result<Operation> BeginDelete(const OperationRequest& request, const GuestPtr& guest) REQUIRES(admission_);
 
   Engine& engine_;
   // Held from looking at what is free until it is taken, so that two callers cannot be given the same.

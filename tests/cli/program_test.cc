@@ -1,6 +1,7 @@
 // The program against a daemon that says what it is told to say.
 #include "cli/program.h"
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -39,6 +40,21 @@ class FakeGuests final : public berth::v1::GuestService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status AttachDevice(grpc::ServerContext*, const berth::v1::AttachDeviceRequest* request,
+                            Operation* response) override {
+    attached = request->device();
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
+  grpc::Status CaptureScreenshot(grpc::ServerContext*, const berth::v1::CaptureScreenshotRequest* request,
+                                 berth::v1::CaptureScreenshotResponse* response) override {
+    if (request->name() != "guests/web") return Refuse(request->name());
+    response->set_png(std::string(8 << 20, 'p'));
+    response->set_width(640);
+    response->set_height(480);
+    return grpc::Status::OK;
+  }
+
   static grpc::Status Refuse(const std::string& name) {
     const auto status = ToRpcStatus(Error(Code::kNotFound, "there is no guest " + name)
                                         .Reason("GUEST_NOT_FOUND")
@@ -48,6 +64,7 @@ class FakeGuests final : public berth::v1::GuestService::Service {
   }
 
   berth::v1::CreateGuestRequest created;
+  berth::v1::AssignedDeviceSpec attached;
   berth::v1::Guest guest;
 };
 
@@ -110,6 +127,34 @@ TEST_F(ProgramTest, CreateSendsTheSpecAndTellsTheOperation) {
   EXPECT_TRUE(guests.created.start());
   EXPECT_FALSE(guests.created.request_id().empty());
   EXPECT_THAT(out.str(), HasSubstr("operations/1"));
+}
+
+TEST_F(ProgramTest, AGuestMayExpire) {
+  EXPECT_EQ(Berth({"guest", "create", "web", "-f", scratch / "spec.yaml", "--ttl", "60"}), 0) << err.str();
+  EXPECT_EQ(guests.created.guest().ttl().seconds(), 60);
+  guests.guest.mutable_expire_time()->set_seconds(1'700'000'000);
+  EXPECT_EQ(Berth({"guest", "show", "web"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("started before 2023-11-14T22:13:20Z"));
+}
+
+TEST_F(ProgramTest, ADeviceIsOneOrAnyOfItsKind) {
+  EXPECT_EQ(Berth({"guest", "attach", "web", "--pci", "0000:65:00.0"}), 0) << err.str();
+  EXPECT_EQ(guests.attached.pci_address(), "0000:65:00.0");
+  EXPECT_EQ(Berth({"guest", "attach", "web", "--pci", "10de:2330"}), 0) << err.str();
+  EXPECT_EQ(guests.attached.pci_selector().id(), "10de:2330");
+  EXPECT_EQ(Berth({"guest", "attach", "web", "--mdev", "/nvidia-558"}), 0) << err.str();
+  EXPECT_EQ(guests.attached.mediated_device().create().parent(), "");
+  EXPECT_EQ(guests.attached.mediated_device().create().type(), "nvidia-558");
+}
+
+TEST_F(ProgramTest, AScreenshotIsAFileOrOutput) {
+  const std::string path = scratch / "picture.png";
+  EXPECT_EQ(Berth({"guest", "screenshot", "web", path}), 0) << err.str();
+  EXPECT_EQ(std::filesystem::file_size(path), 8u << 20) << "more than gRPC receives by itself";
+  EXPECT_THAT(err.str(), HasSubstr("640x480 pixels"));
+  EXPECT_EQ(Berth({"guest", "screenshot", "web", "-"}), 0);
+  EXPECT_EQ(out.str().size(), 8u << 20);
+  EXPECT_EQ(Berth({"guest", "screenshot", "web", scratch / "no/such/place"}), kExitFailed);
 }
 
 TEST_F(ProgramTest, WaitWaitsUntilItIsDone) {

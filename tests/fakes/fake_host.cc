@@ -175,6 +175,7 @@ Result<PlannedStep> FakeHost::Plan(const Step& step) {
     }
     wanted = "vfio-pci";
   }
+  if (const auto* vgpu = std::get_if<VgpuTypeStep>(&step)) wanted = std::to_string(vgpu->type);
   if (const auto* tap = std::get_if<TapStep>(&step)) {
     const auto bridge = std::find_if(now.interfaces.begin(), now.interfaces.end(),
                                      [&](const auto& one) { return one.name == tap->bridge; });

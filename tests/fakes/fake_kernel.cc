@@ -96,6 +96,7 @@ int FakeKernel::Dispatch(const std::string& file, const std::string& value) {
   if (name == "sriov_numvfs") return SetVfCount(owner, std::stoi(value));
   if (name == "create") return CreateMdev(directory, value);
   if (name == "remove") return RemoveMdev(owner);
+  if (name == "current_vgpu_type") return SetVgpuType(SplitLast(above, '/').second, std::stoi(value));
   if (file.starts_with("sys/fs/cgroup")) return WriteCgroup(directory, name, value);
   tree_.Write(file, value + "\n");
   return 0;
@@ -175,6 +176,18 @@ int FakeKernel::CreateMdev(const std::string& type_path, const std::string& uuid
   tree_.Link(group + "/devices/" + uuid, place);
   tree_.Link(place + "/iommu_group", group);
   tree_.Link("sys/bus/mdev/devices/" + uuid, place);
+  return 0;
+}
+
+int FakeKernel::SetVgpuType(const std::string& address, int type) {
+  const auto function = ReadPciFunction(tree_.roots(), PciAddress::Parse(address).value());
+  const auto& could = function->vgpu->creatable_types;
+  if (type != 0 &&
+      std::none_of(could.begin(), could.end(), [&](const VgpuType& one) { return one.id == type; }))
+    return EIO;
+  const std::string place = tree_.FunctionPath(address) + "/nvidia/";
+  tree_.Write(place + "current_vgpu_type", fmt::format("{}\n", type));
+  tree_.Write(place + "creatable_vgpu_types", type == 0 ? tree_.Read("fake/vgpu_types/" + address) : "\n");
   return 0;
 }
 

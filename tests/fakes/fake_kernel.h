@@ -61,6 +61,7 @@ class FakeKernel final : public SysfsWriter {
   int SetVfCount(const std::string& address, int count);
   int CreateMdev(const std::string& type_path, const std::string& uuid);
   int RemoveMdev(const std::string& uuid);
+  int SetVgpuType(const std::string& address, int type);
   void AddControllers(const std::string& directory);
   std::vector<std::string> ChildrenOf(const std::string& directory) const;
   int WriteCgroup(const std::string& directory, const std::string& name, const std::string& value);

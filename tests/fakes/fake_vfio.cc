@@ -1,5 +1,6 @@
 #include "tests/fakes/fake_vfio.h"
 
+#include <linux/dma-buf.h>
 #include <linux/vfio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -80,7 +81,7 @@ int FakeVfio::Ioctl(int fd, unsigned long request, uintptr_t argument) {
   if (open_groups_.contains(inode)) return GroupIoctl(*open_groups_[inode], request, argument);
   if (FakeVfioDevice* device = Device(fd))
     return device->Ioctl(request, reinterpret_cast<uint8_t*>(argument));
-  return -EBADF;
+  return request == DMA_BUF_IOCTL_SYNC ? 0 : -EBADF;
 }
 
 int FakeVfio::ContainerIoctl(unsigned long request, uintptr_t argument) {
@@ -252,8 +253,10 @@ int64_t FakeVfio::Pwrite(int fd, const void* bytes, size_t size_bytes, uint64_t 
 intptr_t FakeVfio::Map(int fd, uint64_t offset, size_t size_bytes, bool writable, size_t) {
   const std::lock_guard lock(mutex_);
   if (const int error = Failure(kMap)) return -error;
-  FakeVfioDevice* device = Device(fd);
-  return device == nullptr ? -EBADF : device->Map(offset, size_bytes, writable);
+  if (FakeVfioDevice* device = Device(fd)) return device->Map(offset, size_bytes, writable);
+  // A DMA buffer.
+  void* address = ::mmap(nullptr, size_bytes, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset));
+  return address == MAP_FAILED ? -errno : reinterpret_cast<intptr_t>(address);
 }
 
 void FakeVfio::Unmap(void* address, size_t size_bytes) { ::munmap(address, size_bytes); }

@@ -1,5 +1,6 @@
 #include "tests/fakes/fake_vfio_device.h"
 
+#include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <sys/mman.h>
@@ -115,12 +116,34 @@ int FakeVfioDevice::Ioctl(unsigned long request, uint8_t* argument) {
       return 0;
     case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
       return HotResetInfo(argument);
+    case VFIO_DEVICE_QUERY_GFX_PLANE:
+      return QueryPlane(argument);
+    case VFIO_DEVICE_GET_GFX_DMABUF: {
+      uint32_t id;
+      std::memcpy(&id, argument, sizeof(id));
+      if (!display || !display->buffer || id != display->plane.dmabuf_id) return -EINVAL;
+      return ::fcntl(display->buffer.get(), F_DUPFD_CLOEXEC, 0);
+    }
     case VFIO_DEVICE_PCI_HOT_RESET:
       ++hot_resets;
       dead_reads_ = dead_after_reset;
       return 0;
   }
   return -ENOTTY;
+}
+
+int FakeVfioDevice::QueryPlane(uint8_t* argument) {
+  vfio_device_gfx_plane_info plane;
+  std::memcpy(&plane, argument, sizeof(plane));
+  if (!display || plane.argsz < sizeof(plane)) return -EINVAL;
+  const uint32_t type = display->buffer ? VFIO_GFX_PLANE_TYPE_DMABUF : VFIO_GFX_PLANE_TYPE_REGION;
+  if (plane.flags == (VFIO_GFX_PLANE_TYPE_PROBE | type)) return 0;
+  if (plane.flags != type) return -EINVAL;
+  plane = display->plane;
+  plane.argsz = sizeof(plane);
+  plane.flags = type;
+  std::memcpy(argument, &plane, sizeof(plane));
+  return 0;
 }
 
 int FakeVfioDevice::RegionInfoIoctl(uint8_t* argument) {

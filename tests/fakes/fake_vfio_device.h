@@ -2,6 +2,8 @@
 // vfio-pci.
 #pragma once
 
+#include <linux/vfio.h>
+
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -64,6 +66,14 @@ class FakeVfioDevice {
   // Accesses to memory BARs need the command register's memory bit.
   bool check_decode = true;
 
+  // What it shows; nothing with an empty drm_format. `buffer`: in a DMA buffer; else in region
+  // `region_index`.
+  struct Display {
+    vfio_device_gfx_plane_info plane;
+    UniqueFd buffer;
+  };
+  std::optional<Display> display;
+
   // Interrupts.
   static constexpr unsigned kIrqIndices = 5;
   struct Irq {
@@ -99,6 +109,7 @@ class FakeVfioDevice {
   intptr_t Map(uint64_t offset, size_t size, bool writable);
 
  private:
+  int QueryPlane(uint8_t* argument);
   int RegionInfoIoctl(uint8_t* argument);
   int IrqInfoIoctl(uint8_t* argument);
   int SetIrqs(const uint8_t* argument);

@@ -53,6 +53,8 @@ const char* NameOf(const control::Request& request) {
       return "subscribe";
     case control::Request::kPlugDevice:
       return "plug_device";
+    case control::Request::kCaptureDisplay:
+      return "capture_display";
     case control::Request::kUnplugDevice:
       return "unplug_device";
     default:
@@ -222,6 +224,17 @@ class FakeVmm {
       case control::Request::kSubscribe:
         subscribers_.push_back(fd);
         break;
+      case control::Request::kCaptureDisplay: {
+        // A red pixel and a blue one; the picture's size may be a lie.
+        const uint8_t pixels[] = {0, 0, 0xff, 0, 0xff, 0, 0, 0};
+        if (fds.empty() || ::pwrite(fds[0].get(), pixels, sizeof(pixels), 0) < 0) break;
+        auto* picture = reply.mutable_picture();
+        picture->set_drm_format(0x34325258);
+        picture->set_width(2);
+        picture->set_height(command_line_.find("tall_picture") == std::string::npos ? 1 : 0x7fffffff);
+        picture->set_stride_bytes(8);
+        break;
+      }
       case control::Request::kPlugDevice: {
         auto* state = built_.add_devices();
         state->set_id(request.plug_device().device().id());

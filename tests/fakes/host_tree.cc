@@ -169,6 +169,13 @@ void HostTree::AddMdevType(const std::string& parent_path, const std::string& ty
   Link("sys/class/mdev_bus/" + name, parent_path);
 }
 
+void HostTree::AddVendorVgpu(const std::string& address, const std::string& types) {
+  const std::string place = FunctionPath(address) + "/nvidia/";
+  Write(place + "current_vgpu_type", "0\n");
+  Write(place + "creatable_vgpu_types", "ID    : vGPU Name\n" + types);
+  Write("fake/vgpu_types/" + address, "ID    : vGPU Name\n" + types);
+}
+
 void HostTree::AddInterface(const std::string& name, const std::string& address) {
   const std::string device = address.empty() ? "sys/devices/virtual" : FunctionPath(address);
   const std::string place = device + "/net/" + name;

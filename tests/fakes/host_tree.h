@@ -54,6 +54,9 @@ class HostTree {
   void AddSriov(const std::string& address, int total, int offset, int stride, uint16_t vf_device_id,
                 int first_group);
   void AddMdevType(const std::string& parent_path, const std::string& type, int instances);
+  // Makes the function one that its vendor's driver makes a vGPU of, of one of these types ("1148 : NVIDIA
+  // L40S-2Q\n").
+  void AddVendorVgpu(const std::string& address, const std::string& types);
   void AddInterface(const std::string& name, const std::string& address);
   void AddCgroupMount();
 

@@ -8,6 +8,7 @@
 #include "host/control/cgroup.h"
 #include "host/control/record.h"
 #include "host/cpu_set.h"
+#include "host/mdev_definition.h"
 #include "host/module_aliases.h"
 #include "host/pci_address.h"
 #include "host/pci_names.h"
@@ -15,6 +16,7 @@
 #include "host/vendor_vgpu.h"
 #include "host/vpd.h"
 #include "mdev/mdev.h"
+#include "mdev/vgpu_type.h"
 #include "net/host/mac_address.h"
 #include "net/host/vf.h"
 #include "vfio/bind/driver.h"
@@ -38,7 +40,7 @@ void RecordRoundTrip(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(bytes) + 1, size - 1);
-  switch (bytes[0] % 12) {
+  switch (bytes[0] % 14) {
     case 0:
       RoundTrip<berth::host::CpuSet>(text);
       break;
@@ -71,6 +73,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       break;
     case 10:
       (void)berth::host::ParseVpd({bytes + 1, size - 1});
+      break;
+    case 11:
+      (void)berth::host::ParseMdevDefinition("7c0c6c05-0d00-4007-9c5a-b07b0c6c05de", "mtty", text);
+      break;
+    case 12:
+      RecordRoundTrip<berth::mdev::VgpuTypeChange>(text);
       break;
     default:
       RecordRoundTrip<berth::vfio::DriverChange>(text);

@@ -3,6 +3,7 @@
 
 #include "host/iommu.h"
 #include "host/mdev.h"
+#include "host/mdev_definition.h"
 #include "host/network.h"
 #include "tests/fakes/fake_kernel.h"
 #include "tests/fakes/host_tree.h"
@@ -31,6 +32,45 @@ TEST(ReadIommuGroups, TellsMembersAndReservedRegions) {
   EXPECT_EQ(groups[0].reserved_regions, (std::vector<ReservedRegion>{{0xfd00000000, 0xffffffffff, "reserved"},
                                                                      {0xfee00000, 0xfeefffff, "msi"}}));
   EXPECT_THAT(groups[1].functions, ElementsAre(PciAddress{0, 0, 0x1f, 0}, PciAddress{0, 0, 0x1f, 2}));
+}
+
+constexpr char kUuid[] = "7c0c6c05-0d00-4007-9c5a-b07b0c6c05de";
+
+TEST(ReadMdevDefinitions, TellsWhatIsDefinedWithMdevctl) {
+  HostTree tree;
+  tree.Write("etc/mdevctl.d/0000:08:00.4/7C0C6C05-0D00-4007-9C5A-B07B0C6C05DE",
+             R"({"mdev_type": "nvidia-742", "start": "auto",
+                 "attrs": [{"nvidia/vgpu_params": "a=1"}, {"nvidia/x": "2"}]})");
+  tree.Write("etc/mdevctl.d/mtty/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", R"({"mdev_type": "mtty-2"})");
+  tree.Write("etc/mdevctl.d/mtty/README", "not one");
+  tree.Write("etc/mdevctl.d/scripts.d/callouts/x.sh", "#!/bin/sh\n");
+  const auto definitions = ReadMdevDefinitions(tree.roots());
+  ASSERT_EQ(definitions.size(), 2u);
+  EXPECT_EQ(definitions[0],
+            (MdevDefinition{.uuid = kUuid,
+                            .parent = "0000:08:00.4",
+                            .type = "nvidia-742",
+                            .starts_with_host = true,
+                            .attributes = {{"nvidia/vgpu_params", "a=1"}, {"nvidia/x", "2"}}}));
+  EXPECT_EQ(definitions[1].type, "mtty-2");
+  EXPECT_FALSE(definitions[1].starts_with_host);
+}
+
+TEST(ReadMdevDefinitions, SaysWhatIsWrongWithOne) {
+  for (const auto& [text, why] : std::vector<std::pair<std::string, std::string>>{
+           {"", "no JSON object"},
+           {"[]", "no JSON object"},
+           {std::string(100'000, '['), "no JSON object"},
+           {"{}", "no mdev_type"},
+           {R"({"mdev_type": 7})", "no mdev_type"},
+           {R"({"mdev_type": "x", "attrs": {}})", "no list"},
+           {R"({"mdev_type": "x", "attrs": [{"a": 1}]})", "no name with a text"},
+           {R"({"mdev_type": "x", "attrs": [{}]})", "no name with a text"}}) {
+    const auto definition = ParseMdevDefinition(kUuid, "mtty", text);
+    ASSERT_FALSE(definition) << text;
+    EXPECT_EQ(definition.error().reason(), "BAD_DEFINITION");
+    EXPECT_THAT(definition.error().message(), ::testing::HasSubstr(why));
+  }
 }
 
 TEST(ReadMdev, TellsParentsTypesAndInstances) {

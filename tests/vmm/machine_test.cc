@@ -122,6 +122,8 @@ TEST_F(MachineTest, WhatCannotBePluggedOrUnpluggedIsRefused) {
   EXPECT_EQ(plug(Assigned("")).code(), Code::kInvalidArgument);
   EXPECT_EQ(plug(Assigned("nic")).reason(), "NO_VFIO_CONTAINER");
   EXPECT_EQ(machine.UnplugDevice("nic", true).error().reason(), "DEVICE_NOT_FOUND");
+  EXPECT_EQ(machine.CaptureDisplay("rng", -1, 0).error().reason(), "DEVICE_NOT_FOUND")
+      << "no assigned device";
   EXPECT_EQ(machine.UnplugDevice("rng", false).error().reason(), "NOT_HOTPLUGGABLE");
   EXPECT_EQ(machine.UnplugDevice("rng", true).error().reason(), "NOT_HOTPLUGGABLE");
   EXPECT_EQ(machine.config().devices_size(), 1);

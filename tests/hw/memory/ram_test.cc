@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include <gmock/gmock.h>
@@ -28,6 +29,20 @@ TEST(RamBlock, IsTheFileItself) {
   uint8_t byte = 0;
   ASSERT_EQ(::pread(copy.get(), &byte, 1, 0x1234), 1);
   EXPECT_EQ(byte, 0x77);
+}
+
+TEST(RamBlock, PopulatedIsAllThere) {
+  constexpr uint64_t kSize = 130 * kMiB;  // More than two threads' steps.
+  auto block = RamBlock::Create(Memory(kSize), kSize, {});
+  ASSERT_TRUE(block);
+  const auto resident = [&] {
+    std::vector<unsigned char> pages(kSize / (4 * kKiB));
+    EXPECT_EQ(::mincore((*block)->mapping().address, kSize, pages.data()), 0);
+    return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page & 1; });
+  };
+  EXPECT_EQ(resident(), 0);
+  (*block)->Populate(3);
+  EXPECT_EQ(resident(), static_cast<long>(kSize / (4 * kKiB)));
 }
 
 TEST(RamBlock, ASliceKnowsWhereItIsInTheFile) {

@@ -121,6 +121,18 @@ TEST(HostView, ShowsMediatedDevicesAndWhatTheyAreMadeOf) {
   EXPECT_EQ(mdev.iommu_group(), 20);
 }
 
+TEST(HostView, ShowsMediatedDevicesThatAreOnlyDefined) {
+  host::HostSnapshot host = host::SampleHost();
+  const std::string uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+  host.mdev_definitions = {{.uuid = uuid, .parent = "mtty", .type = "mtty-2"},
+                           {.uuid = host.mdevs[0].uuid, .parent = "mtty", .type = "mtty-2"}};
+  const auto devices = ToHostDevices(host, {});
+  EXPECT_EQ(devices.size(), ToHostDevices(host::SampleHost(), {}).size() + 1) << "what is there is told once";
+  EXPECT_EQ(devices.back().name(), "host/devices/mdev-" + uuid);
+  EXPECT_EQ(devices.back().state(), v1::HostDevice::AVAILABLE);
+  EXPECT_THAT(devices.back().description(), HasSubstr("defined with mdevctl"));
+}
+
 TEST(HostView, EveryFilterFieldHasAValue) {
   const v1::HostDevice device = Device({}, "host/devices/pci-0000-02-00-1");
   EXPECT_EQ(DeviceField(device, "pci.id"), "1b36:0010");

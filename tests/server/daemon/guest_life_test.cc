@@ -1,3 +1,5 @@
+#include <thread>
+
 #include <google/protobuf/text_format.h>
 
 #include "tests/server/daemon/daemon_fixture.h"
@@ -197,6 +199,92 @@ TEST_F(GuestLife, ResetAndPowerButtonReachTheMachine) {
   EXPECT_EQ(guest.state(), v1::Guest::RUNNING);
   EXPECT_TRUE(guests_->PowerButtonGuest(&button_context, button, &guest).ok());
   EXPECT_EQ(Await("guests/web", v1::Guest::STOPPED).state(), v1::Guest::STOPPED);
+}
+
+TEST_F(GuestLife, OneThatNobodyStartsInTimeIsDeletedAndItsDeviceIsFree) {
+  v1::CreateGuestRequest request = Guest("web");
+  request.mutable_guest()->mutable_spec()->add_assigned_devices()->set_pci_address("0000:03:00.0");
+  request.mutable_guest()->mutable_ttl()->set_seconds(1);
+  EXPECT_EQ(Create(request).error().field(), "guest.ttl") << "what is started does not expire";
+  request.set_start(false);
+  const auto created = Create(request);
+  ASSERT_TRUE(created) << created.error().message();
+  EXPECT_EQ(created->expire_time().seconds() - created->create_time().seconds(), 1);
+  EXPECT_FALSE(created->has_ttl());
+  while (Get("guests/web")) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(GetDevice("host/devices/pci-0000-03-00-0")->state(), v1::HostDevice::AVAILABLE);
+}
+
+TEST_F(GuestLife, AStartEndsTheLeaseAndMoreTimeLengthensIt) {
+  v1::CreateGuestRequest request = Guest("web");
+  request.set_start(false);
+  request.mutable_guest()->mutable_ttl()->set_seconds(3600);
+  const auto created = Create(request);
+  ASSERT_TRUE(created) << created.error().message();
+  v1::UpdateGuestRequest more;
+  more.mutable_guest()->set_name("guests/web");
+  more.mutable_guest()->mutable_ttl()->set_seconds(7200);
+  v1::Guest updated;
+  grpc::ClientContext context;
+  ASSERT_TRUE(guests_->UpdateGuest(&context, more, &updated).ok());
+  EXPECT_GE(updated.expire_time().seconds() - created->expire_time().seconds(), 3600);
+  StartDaemonAgain();
+  EXPECT_EQ(Get("guests/web")->expire_time().seconds(), updated.expire_time().seconds());
+  const auto started = Start("guests/web");
+  ASSERT_TRUE(started) << started.error().message();
+  EXPECT_FALSE(started->has_expire_time());
+  grpc::ClientContext running;
+  EXPECT_EQ(ErrorOf(guests_->UpdateGuest(&running, more, &updated)).reason(), "GUEST_RUNNING");
+}
+
+TEST_F(GuestLife, AnExpirationIsWithinThirtyDays) {
+  v1::CreateGuestRequest request = Guest("web");
+  request.set_start(false);
+  for (int64_t seconds : {int64_t{0}, int64_t{-1}, int64_t{31} * 24 * 3600, INT64_MAX}) {
+    request.mutable_guest()->mutable_ttl()->set_seconds(seconds);
+    EXPECT_EQ(Create(request).error().field(), "guest.ttl") << seconds;
+  }
+  for (int64_t seconds : {int64_t{0}, int64_t{1}, INT64_MIN, INT64_MAX, int64_t{253'402'300'799}}) {
+    request.mutable_guest()->mutable_expire_time()->set_seconds(seconds);
+    EXPECT_EQ(Create(request).error().field(), "guest.expire_time") << seconds;
+  }
+}
+
+TEST_F(GuestLife, AScreenshotIsAPngOfItsDisplay) {
+  v1::CaptureScreenshotRequest request;
+  request.set_name("guests/web");
+  const auto capture = [&]() -> Result<v1::CaptureScreenshotResponse> {
+    grpc::ClientContext context;
+    v1::CaptureScreenshotResponse response;
+    const grpc::Status status = guests_->CaptureScreenshot(&context, request, &response);
+    if (!status.ok()) return Fail(ErrorOf(status));
+    return response;
+  };
+  EXPECT_EQ(capture().error().reason(), "GUEST_NOT_FOUND");
+  ASSERT_TRUE(Create(Guest("web")));
+  EXPECT_EQ(capture().error().reason(), "NO_DISPLAY") << "it has no assigned device at all";
+  ASSERT_TRUE(Delete("guests/web", true));
+  v1::CreateGuestRequest guest = Guest("web");
+  guest.mutable_guest()->mutable_spec()->add_assigned_devices()->set_pci_address("0000:03:00.0");
+  ASSERT_TRUE(Create(guest));
+  const auto picture = capture();
+  ASSERT_TRUE(picture) << picture.error().message();
+  EXPECT_EQ(picture->width(), 2);
+  EXPECT_EQ(picture->height(), 1);
+  EXPECT_TRUE(picture->png().starts_with("\x89PNG\r\n"));
+  ASSERT_TRUE(Stop("guests/web"));
+  EXPECT_EQ(capture().error().reason(), "GUEST_NOT_RUNNING");
+}
+
+TEST_F(GuestLife, AVmmThatLiesAboutAPictureIsNotBelieved) {
+  v1::CreateGuestRequest guest = Guest("web", "tall_picture");
+  guest.mutable_guest()->mutable_spec()->add_assigned_devices()->set_pci_address("0000:03:00.0");
+  ASSERT_TRUE(Create(guest));
+  v1::CaptureScreenshotRequest request;
+  request.set_name("guests/web");
+  grpc::ClientContext context;
+  v1::CaptureScreenshotResponse response;
+  EXPECT_EQ(ErrorOf(guests_->CaptureScreenshot(&context, request, &response)).reason(), "VMM_PROTOCOL_ERROR");
 }
 
 }  // namespace

@@ -143,6 +143,14 @@ TEST(LaunchPlan, AMediatedDeviceIsMadeOrJustTaken) {
       ElementsAre("runtime-directory", "cgroup"));
 }
 
+TEST(LaunchPlan, AVendorsVgpuStaysWithItsDriver) {
+  const auto address = *host::PciAddress::Parse("0000:03:00.0");
+  const DevicePlan plan = PlanDevice({.id = "gpu", .address = address, .vgpu_type = 1148}, {}, {});
+  ASSERT_EQ(plan.steps.size(), 1u);
+  EXPECT_EQ(std::get<VgpuTypeStep>(plan.steps[0]).type, 1148);
+  EXPECT_EQ(plan.name.address, address);
+}
+
 TEST(LaunchPlan, HotPlugPortsHaveRoomAndReadyTheMachineForVfio) {
   const LaunchPlan plan =
       PlanFor("hot_plug_ports { prefetchable_memory_bytes: 34359738368 } hot_plug_ports { guest_node: 0 }")
