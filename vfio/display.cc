@@ -78,7 +78,9 @@ Result<Picture> CaptureDisplay(const Device& device, int out, uint64_t limit_byt
     return Fail(
         Error(Code::kUnimplemented, fmt::format("{} has no display", device.name())).Reason("NO_DISPLAY"));
   }
-  const int result = Query(device, kind, &plane);
+  int result = Query(device, kind, &plane);
+  // Linux's mbochs makes a buffer for a new mode, and has it only at the second look.
+  if (result == -ENOMEM) result = Query(device, kind, &plane);
   if (result < 0) return FailErrno(-result, "look at the display of {}", device.name());
   if (plane.width == 0 || plane.height == 0 || plane.drm_format == 0) {
     return Fail(Error(Code::kFailedPrecondition, fmt::format("the display of {} is off", device.name()))

@@ -89,6 +89,16 @@ TEST_F(DisplayTest, WhatIsTooLargeOrContradictsItself) {
   EXPECT_EQ(CaptureDisplay(*device, out.get(), kLimit).error().code(), Code::kInternal);
 }
 
+TEST_F(DisplayTest, ADriverThatNeedsASecondLookAtANewMode) {
+  Show().buffer = CreateFile(picture);
+  Open();
+  constexpr int kThird = 3;  // After the probes.
+  kernel.FailCall(VFIO_DEVICE_QUERY_GFX_PLANE, kThird, ENOMEM);
+  EXPECT_TRUE(CaptureDisplay(*device, out.get(), kLimit));
+  kernel.FailCall(VFIO_DEVICE_QUERY_GFX_PLANE, kThird, EIO);
+  EXPECT_FALSE(CaptureDisplay(*device, out.get(), kLimit));
+}
+
 TEST_F(DisplayTest, ErrorsOfTheDeviceAreTold) {
   Show();
   fake.check_decode = false;
