@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <vector>
 
 namespace berth::vfio {
@@ -56,7 +57,12 @@ Status CopyDmaBuffer(const Device& device, uint32_t id, uint64_t size, int out) 
   if (fd < 0) return FailErrno(-fd, "open the display of {}", device.name());
   const UniqueFd buffer(fd);
   const intptr_t mapped = syscalls.Map(fd, 0, size, false, 4 * kKiB);
-  if (mapped < 0) return FailErrno(static_cast<int>(-mapped), "map the display of {}", device.name());
+  if (mapped < 0) {
+    return Fail(
+        Error(Code::kFailedPrecondition, fmt::format("the driver of {} does not let its picture be read: {}",
+                                                     device.name(), std::strerror(static_cast<int>(-mapped))))
+            .Reason("DISPLAY_NOT_MAPPABLE"));
+  }
   dma_buf_sync sync{.flags = DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ};
   (void)Ioctl(syscalls, fd, DMA_BUF_IOCTL_SYNC, &sync);  // Where the device has caches to write back.
   const Status copied = WriteAll(out, reinterpret_cast<const uint8_t*>(mapped), size, 0);

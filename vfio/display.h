@@ -16,9 +16,9 @@ struct Picture {
 };
 
 // Copies the rows of the primary plane to the start of the file `out`, which is at least of that size.
-// UNIMPLEMENTED, NO_DISPLAY, for a device that has none; FAILED_PRECONDITION, DISPLAY_OFF;
-// RESOURCE_EXHAUSTED, PICTURE_TOO_LARGE, for more than `limit_bytes`; INTERNAL for a device that contradicts
-// itself.
+// UNIMPLEMENTED, NO_DISPLAY, for a device that has none; FAILED_PRECONDITION, DISPLAY_OFF, or
+// DISPLAY_NOT_MAPPABLE where the buffer is only for other devices; RESOURCE_EXHAUSTED, PICTURE_TOO_LARGE, for
+// more than `limit_bytes`; INTERNAL for a device that contradicts itself.
 Result<Picture> CaptureDisplay(const Device& device, int out, uint64_t limit_bytes);
 
 }  // namespace berth::vfio

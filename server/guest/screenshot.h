@@ -12,8 +12,8 @@
 
 namespace berth::server {
 
-// Any thread. FAILED_PRECONDITION: GUEST_NOT_RUNNING, DISPLAY_OFF. NOT_FOUND, DEVICE_NOT_FOUND.
-// UNIMPLEMENTED: NO_DISPLAY, PICTURE_FORMAT_UNKNOWN. RESOURCE_EXHAUSTED, PICTURE_TOO_LARGE.
+// Any thread. FAILED_PRECONDITION: GUEST_NOT_RUNNING, DISPLAY_OFF, DISPLAY_NOT_MAPPABLE. NOT_FOUND,
+// DEVICE_NOT_FOUND. UNIMPLEMENTED: NO_DISPLAY, PICTURE_FORMAT_UNKNOWN. RESOURCE_EXHAUSTED, PICTURE_TOO_LARGE.
 Result<v1::CaptureScreenshotResponse> CaptureScreenshot(Engine& engine,
                                                         const v1::CaptureScreenshotRequest& request);
 

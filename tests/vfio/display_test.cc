@@ -109,8 +109,8 @@ TEST_F(DisplayTest, ErrorsOfTheDeviceAreTold) {
   Show().buffer = CreateFile(picture);
   kernel.FailCall(VFIO_DEVICE_GET_GFX_DMABUF, 1, EBUSY);
   EXPECT_FALSE(CaptureDisplay(*device, out.get(), kLimit));
-  kernel.FailCall(FakeVfio::kMap, 1, ENOMEM);
-  EXPECT_FALSE(CaptureDisplay(*device, out.get(), kLimit));
+  kernel.FailCall(FakeVfio::kMap, 1, EINVAL);
+  EXPECT_EQ(CaptureDisplay(*device, out.get(), kLimit).error().reason(), "DISPLAY_NOT_MAPPABLE");
   EXPECT_TRUE(CaptureDisplay(*device, out.get(), kLimit));
 }
 
