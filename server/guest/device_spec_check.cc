@@ -111,6 +111,8 @@ Status CheckPolicies(const std::string& field, const v1::AssignedDeviceSpec& dev
     return BadField(field + ".on_request", "unknown value {}", int{device.on_request()});
   if (!v1::AssignedDeviceSpec::OnError_IsValid(device.on_error()))
     return BadField(field + ".on_error", "unknown value {}", int{device.on_error()});
+  if (!v1::AssignedDeviceSpec::Affinity_IsValid(device.affinity()))
+    return BadField(field + ".affinity", "unknown value {}", int{device.affinity()});
   return Ok();
 }
 
@@ -208,7 +210,7 @@ Status CheckDevices(const v1::GuestSpec& spec) {
   }
   for (int i = 0; i < spec.hot_plug_ports_size(); ++i) {
     TRY(CheckHotPlugPort(fmt::format("hot_plug_ports[{}]", i), spec.hot_plug_ports(i),
-                         std::max(spec.memory().nodes_size(), 1)));
+                         std::max({spec.memory().nodes_size(), spec.memory().node_count(), 1})));
   }
   std::set<std::string> ids;
   const auto check_id = [&](const std::string& field, const std::string& given,

@@ -49,37 +49,51 @@ class Planner {
 
   void AddCpus() {
     const int sockets = std::max(spec_.cpus().socket_count(), 1);
-    const int threads = std::max(spec_.cpus().threads_per_core(), 1);
+    const int threads = ThreadsPerCore(sockets);
     control::CpuConfig* cpus = machine_->mutable_cpus();
     cpus->set_sockets(sockets);
     cpus->set_threads_per_core(threads);
     cpus->set_cores_per_socket(spec_.cpus().vcpu_count() / sockets / threads);
-    if (spec_.memory().nodes_size() == 0) return;
+    if (placement_.nodes.size() == 1) return;
     cpus->mutable_node_of_vcpu()->Resize(spec_.cpus().vcpu_count(), 0);
-    for (int node = 0; node < spec_.memory().nodes_size(); ++node) {
-      for (int vcpu : spec_.memory().nodes(node).vcpus()) cpus->set_node_of_vcpu(vcpu, node);
+    for (size_t node = 0; node < placement_.nodes.size(); ++node) {
+      for (int vcpu : placement_.nodes[node].vcpus) cpus->set_node_of_vcpu(vcpu, static_cast<uint32_t>(node));
     }
   }
 
-  void AddMemoryNode(uint64_t size_bytes, int index,
-                     const google::protobuf::RepeatedField<int32_t>& distances) {
+  // Where the owner leaves it open, as the host's cores are, if these fill the sockets.
+  int ThreadsPerCore(int sockets) const {
+    if (spec_.cpus().threads_per_core() > 0) return spec_.cpus().threads_per_core();
+    const int threads = std::max(placement_.threads_per_core, 1);
+    return spec_.cpus().vcpu_count() % (sockets * threads) == 0 ? threads : 1;
+  }
+
+  void AddMemoryNode(int index) {
+    const Placement::Node& placed = placement_.nodes[index];
     control::MemoryNode* node = machine_->add_memory_nodes();
+    uint64_t size_bytes = 0;
+    for (const auto& memory : placed.memory) {
+      size_bytes += memory.size_bytes;
+      node->add_host_nodes(memory.host_node);
+    }
     const uint64_t page_size = spec_.memory().page_size_bytes();
     node->set_size_bytes(size_bytes);
     node->set_page_size_bytes(page_size);
     node->set_memory_fd(Add(MemoryDescriptor{.name = fmt::format("{}-memory{}", machine_->name(), index),
                                              .size_bytes = size_bytes,
                                              .page_size_bytes = page_size == 0 ? 4096 : page_size}));
-    for (const auto& memory : placement_.nodes[index].memory) node->add_host_nodes(memory.host_node);
-    for (int distance : distances) node->add_distances(distance);
+    const bool given =
+        index < spec_.memory().nodes_size() && spec_.memory().nodes(index).distances_size() > 0;
+    const std::vector<int> distances = given
+                                           ? std::vector<int>(spec_.memory().nodes(index).distances().begin(),
+                                                              spec_.memory().nodes(index).distances().end())
+                                           : placed.distances;
+    if (placement_.nodes.size() == 1) return;
+    for (int distance : distances) node->add_distances(static_cast<uint32_t>(distance));
   }
 
   void AddMemory() {
-    const v1::MemorySpec& memory = spec_.memory();
-    if (memory.nodes_size() == 0) AddMemoryNode(memory.size_bytes(), 0, {});
-    for (int i = 0; i < memory.nodes_size(); ++i) {
-      AddMemoryNode(memory.nodes(i).size_bytes(), i, memory.nodes(i).distances());
-    }
+    for (size_t i = 0; i < placement_.nodes.size(); ++i) AddMemoryNode(static_cast<int>(i));
   }
 
   void AddBoot() {
@@ -143,6 +157,10 @@ class Planner {
   // open.
   void AddAssignedDevice(const ResolvedDevice& resolved, int index) {
     DevicePlan plan = PlanDevice(resolved, spec_.assigned_devices(index), MemoryNodes());
+    if (resolved.host_node && placement_.nodes.size() > 1) {
+      plan.config.set_has_node(true);
+      plan.config.set_node(static_cast<uint32_t>(placement_.devices[index].guest_node));
+    }
     control::DeviceConfig* device = machine_->add_devices();
     *device = plan.config;
     device->mutable_vfio()->set_group_fd(Add(plan.name));
@@ -250,29 +268,6 @@ std::string GuestRuntimeDir(const LaunchSettings& settings, const v1::Guest& gue
 
 std::string ControlSocketPath(const LaunchSettings& settings, const v1::Guest& guest) {
   return GuestRuntimeDir(settings, guest) + "/control";
-}
-
-PlacementRequest ToPlacementRequest(const v1::GuestSpec& spec, const std::vector<ResolvedDevice>& devices) {
-  PlacementRequest request{.vcpu_count = spec.cpus().vcpu_count(),
-                           .threads_per_core = std::max(spec.cpus().threads_per_core(), 1)};
-  if (spec.memory().page_size_bytes() != 0) request.page_size_bytes = spec.memory().page_size_bytes();
-  for (const v1::GuestNodeSpec& node : spec.memory().nodes()) {
-    request.nodes.push_back({.size_bytes = static_cast<uint64_t>(node.size_bytes()),
-                             .vcpus = {node.vcpus().begin(), node.vcpus().end()}});
-  }
-  if (request.nodes.empty()) {
-    request.nodes.push_back({.size_bytes = static_cast<uint64_t>(spec.memory().size_bytes())});
-    for (int i = 0; i < request.vcpu_count; ++i) request.nodes[0].vcpus.push_back(i);
-  }
-  const v1::PlacementSpec& placement = spec.placement();
-  request.host_nodes.assign(placement.host_nodes().begin(), placement.host_nodes().end());
-  request.host_cpus.assign(placement.host_cpus().begin(), placement.host_cpus().end());
-  if (placement.dedicated_cpus() || !request.host_cpus.empty()) request.cpu_policy = CpuPolicy::kDedicated;
-  for (const ResolvedDevice& device : devices) {
-    request.devices.push_back({.any_of = {static_cast<int>(request.candidates.size())}});
-    request.candidates.push_back({.key = device.key, .host_node = device.host_node});
-  }
-  return request;
 }
 
 }  // namespace berth::server

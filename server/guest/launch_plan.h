@@ -52,7 +52,4 @@ LaunchPlan MakeLaunchPlan(const StoredGuest& guest, const std::vector<ResolvedDe
 std::string GuestRuntimeDir(const LaunchSettings& settings, const v1::Guest& guest);
 std::string ControlSocketPath(const LaunchSettings& settings, const v1::Guest& guest);
 
-// What to place, from a spec, without what admission decides.
-PlacementRequest ToPlacementRequest(const v1::GuestSpec& spec, const std::vector<ResolvedDevice>& devices);
-
 }  // namespace berth::server

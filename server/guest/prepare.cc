@@ -6,7 +6,10 @@
 #include "net/host/mac_address.h"
 #include "net/host/tap.h"
 #include "server/guest/device_spec_check.h"
+#include "server/guest/field_error.h"
+#include "server/guest/placement_request.h"
 #include "server/guest/reservation_view.h"
+#include "server/guest/resource_policy.h"
 #include "server/guest/spec_check.h"
 #include "server/overcommit/admission.h"
 
@@ -53,6 +56,12 @@ Status CheckFiles(HostEffects& host, const LaunchPlan& plan, const v1::GuestSpec
   return Ok();
 }
 
+int DedicatedVcpus(const PlacementRequest& request) {
+  int dedicated = 0;
+  for (int vcpu = 0; vcpu < request.vcpu_count; ++vcpu) dedicated += request.IsDedicated(vcpu) ? 1 : 0;
+  return dedicated;
+}
+
 GuestDemand DemandOf(const v1::GuestSpec& spec, const PlacementRequest& request, const HostPolicy& policy) {
   const int devices = spec.disks_size() + spec.network_interfaces_size() + (spec.entropy_device() ? 1 : 0) +
                       (spec.memory().balloon() ? 1 : 0) + 1;  // The console.
@@ -61,9 +70,9 @@ GuestDemand DemandOf(const v1::GuestSpec& spec, const PlacementRequest& request,
                    .vcpus = request.vcpu_count,
                    .devices = devices,
                    .assigned_devices = spec.assigned_devices_size()},
-          .dedicated_vcpus = request.cpu_policy == CpuPolicy::kDedicated ? request.vcpu_count : 0,
+          .dedicated_vcpus = DedicatedVcpus(request),
           .passthrough = spec.assigned_devices_size() > 0,
-          .policy = policy.guest_defaults};
+          .policy = PolicyOf(spec.resource_policy(), policy.guest_defaults)};
 }
 
 // Nodes that are for guests, of which the owner may have named some.
@@ -83,10 +92,18 @@ Status LimitNodes(const HostPolicy& policy, PlacementRequest* request) {
   return Ok();
 }
 
+Status CheckApart(const PlacementRequest& request) {
+  const auto& names = request.apart_from;
+  if (std::find(names.begin(), names.end(), request.guest) == names.end()) return Ok();
+  return BadField("placement.apart_from", "{} cannot be kept apart from itself", request.guest);
+}
+
 // Admits the guest to the host as a whole, and then finds its place.
 Result<Placement> AdmitAndPlace(const host::HostSnapshot& host, const Ledger& ledger,
                                 const v1::GuestSpec& spec, const HostPolicy& policy,
                                 PlacementRequest request) {
+  TRY(CheckPolicyOf(spec, policy.guest_defaults));
+  TRY(CheckApart(request));
   TRY(LimitNodes(policy, &request));
   const HostModel model = MakeHostModel(host, policy.pools);
   int vcpus = 0;
@@ -127,8 +144,19 @@ void ShowPrepared(const PreparedStart& prepared, v1::Guest* guest) {
   guest->clear_placement();
   for (const Placement::Node& node : prepared.placement.nodes) {
     v1::MemoryPlacement* memory = guest->mutable_placement()->add_memory();
-    for (const Placement::Memory& part : node.memory) memory->add_host_nodes(part.host_node);
+    uint64_t size_bytes = 0;
+    for (const Placement::Memory& part : node.memory) {
+      memory->add_host_nodes(part.host_node);
+      size_bytes += part.size_bytes;
+    }
+    memory->set_size_bytes(static_cast<int64_t>(size_bytes));
+    memory->mutable_vcpus()->Assign(node.vcpus.begin(), node.vcpus.end());
   }
+  v1::EffectivePlacement* placement = guest->mutable_placement();
+  placement->mutable_emulator_cpus()->Assign(prepared.placement.emulator.begin(),
+                                             prepared.placement.emulator.end());
+  for (const host::CpuSet& cpus : prepared.placement.io_threads)
+    placement->mutable_io_cpus()->Assign(cpus.begin(), cpus.end());
   for (const host::CpuSet& cpus : prepared.placement.vcpus) {
     v1::VcpuPlacement* vcpu = guest->mutable_placement()->add_vcpus();
     for (int cpu : cpus) vcpu->add_host_cpus(cpu);

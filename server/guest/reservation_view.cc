@@ -30,6 +30,8 @@ v1::HostReservation ToHostReservation(const Reservation& reservation) {
 Reservation ToReservation(const v1::Guest& guest) {
   Reservation reservation{.guest = guest.name(), .vcpus = guest.spec().cpus().vcpu_count()};
   const v1::HostReservation& shown = guest.placement().reserved();
+  const auto& apart_from = guest.spec().placement().apart_from();
+  reservation.apart_from.assign(apart_from.begin(), apart_from.end());
   for (int cpu : shown.dedicated_cpus()) reservation.dedicated_cpus.Insert(cpu);
   for (const v1::NodeReservation& node : shown.nodes()) {
     for (const v1::MemoryReservation& pages : node.memory()) {

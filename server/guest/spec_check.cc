@@ -5,6 +5,9 @@
 #include "base/bytes.h"
 #include "server/guest/device_spec_check.h"
 #include "server/guest/field_error.h"
+#include "server/guest/placement_spec_check.h"
+#include "server/guest/resource_policy.h"
+#include "server/placement/request.h"
 
 namespace berth::server {
 namespace {
@@ -12,11 +15,11 @@ namespace {
 constexpr int kMaxVcpus = 255;
 constexpr int kMaxSockets = 64;
 constexpr int kMaxThreadsPerCore = 8;
-constexpr int kMaxNodes = 8;
+constexpr int kMaxNodes = kMaxGuestNodes;
+constexpr int kAutomaticNodes = PlacementRequest::kAutomaticNodes;
 constexpr int64_t kMinMemory = 16 * kMiB;
 constexpr int64_t kMaxMemory = int64_t{64} << 40;
 constexpr size_t kMaxCommandLineBytes = 2047;  // COMMAND_LINE_SIZE of x86's Linux, less its end.
-constexpr int kMaxHostNumber = 65535;
 
 Status CheckCpus(const v1::GuestSpec& spec) {
   if (!spec.has_cpus() || spec.cpus().vcpu_count() == 0) return MissingField("cpus.vcpu_count");
@@ -78,6 +81,21 @@ Status CheckNodes(const v1::GuestSpec& spec, int64_t page_size) {
   return Ok();
 }
 
+// Each of the even nodes has a core of the guest's at least.
+Status CheckNodeCount(const v1::GuestSpec& spec) {
+  const int count = spec.memory().node_count();
+  if (count == 0) return Ok();
+  if (count < kAutomaticNodes || count > kMaxNodes) {
+    return BadField("memory.node_count", "{} is not between {} and {}", count, kAutomaticNodes, kMaxNodes);
+  }
+  if (spec.memory().nodes_size() > 0) return BadField("memory.node_count", "the nodes are given one by one");
+  if (count * std::max(spec.cpus().threads_per_core(), 1) > spec.cpus().vcpu_count()) {
+    return BadField("memory.node_count", "{} nodes, and {} vCPUs are fewer cores", count,
+                    spec.cpus().vcpu_count());
+  }
+  return Ok();
+}
+
 Status CheckMemory(const v1::GuestSpec& spec) {
   const v1::MemorySpec& memory = spec.memory();
   const int64_t page_size = memory.page_size_bytes() == 0 ? 4096 : memory.page_size_bytes();
@@ -85,6 +103,7 @@ Status CheckMemory(const v1::GuestSpec& spec) {
     return BadField("memory.page_size_bytes", "{} is no page size", page_size);
   }
   TRY(CheckNodes(spec, page_size));
+  TRY(CheckNodeCount(spec));
   if (!spec.has_memory() || MemorySize(spec) == 0) return MissingField("memory.size_bytes");
   const int64_t size = MemorySize(spec);
   if (size < kMinMemory || size > kMaxMemory || size % page_size != 0) {
@@ -106,23 +125,6 @@ Status CheckBoot(const v1::BootSpec& boot) {
   }
   for (char c : boot.command_line()) {
     if (c == '\0' || c == '\n') return BadField("boot.command_line", "contains a control character");
-  }
-  return Ok();
-}
-
-Status CheckPlacement(const v1::GuestSpec& spec) {
-  const v1::PlacementSpec& placement = spec.placement();
-  std::set<int> nodes, cpus;
-  for (int node : placement.host_nodes()) {
-    if (node < 0 || node > kMaxHostNumber) return BadField("placement.host_nodes", "{} is no node", node);
-    if (!nodes.insert(node).second) return BadField("placement.host_nodes", "node {} is there twice", node);
-  }
-  for (int cpu : placement.host_cpus()) {
-    if (cpu < 0 || cpu > kMaxHostNumber) return BadField("placement.host_cpus", "{} is no CPU", cpu);
-    if (!cpus.insert(cpu).second) return BadField("placement.host_cpus", "CPU {} is there twice", cpu);
-  }
-  if (!cpus.empty() && static_cast<int>(cpus.size()) != spec.cpus().vcpu_count()) {
-    return BadField("placement.host_cpus", "{} CPUs for {} vCPUs", cpus.size(), spec.cpus().vcpu_count());
   }
   return Ok();
 }
@@ -156,7 +158,8 @@ Status CheckSpec(const v1::GuestSpec& spec) {
   TRY(CheckMemory(spec));
   TRY(CheckBoot(spec.boot()));
   TRY(CheckDevices(spec));
-  TRY(CheckPlacement(spec));
+  TRY(CheckPlacementSpec(spec));
+  TRY(CheckResourcePolicy(spec));
   if (!v1::ConsoleSpec::Source_IsValid(spec.console().source())) {
     return BadField("console.source", "unknown value {}", int{spec.console().source()});
   }

@@ -67,6 +67,17 @@ Status CheckHostHas(const HostModel& model, const PlacementRequest& request) {
   return Ok();
 }
 
+// Each even node has a core of the guest's and a page.
+Status CheckNodeCount(const PlacementRequest& request, int count, int group) {
+  const uint64_t pages = request.size_bytes / request.page_size_bytes;
+  if (count <= request.vcpu_count / group && static_cast<uint64_t>(request.vcpu_count) <= pages) return Ok();
+  return Fail(Error(Code::kInvalidArgument,
+                    fmt::format("{} vCPUs in cores of {} and {} pages are too few for {} even nodes",
+                                request.vcpu_count, group, pages, count))
+                  .Reason("BAD_PLACEMENT")
+                  .Field("guest.spec.memory.node_count"));
+}
+
 // What is tried, in this order.
 Result<std::vector<Attempt>> AttemptsOf(const HostModel& model, const PlacementRequest& request,
                                         const CpuShape& shape, int usable_nodes) {
@@ -80,11 +91,12 @@ Result<std::vector<Attempt>> AttemptsOf(const HostModel& model, const PlacementR
   if (request.node_count == PlacementRequest::kAutomaticNodes) {
     TRY(add(Family::kOneEach, SplitEvenly(request, 1, group)));
     for (int count = 2; count <= std::min(usable_nodes, kMaxGuestNodes); ++count) {
-      if (count > request.vcpu_count / group) break;
+      if (!CheckNodeCount(request, count, group)) break;
       TRY(add(Family::kOneEach, SplitEvenly(request, count, group)));
     }
     return attempts;
   }
+  if (request.node_count > 0) TRY(CheckNodeCount(request, request.node_count, group));
   const auto nodes = request.node_count > 0 ? SplitEvenly(request, request.node_count, group) : request.nodes;
   TRY(add(Family::kOneEach, nodes));
   TRY(add(nodes.size() == 1 ? Family::kSpan : Family::kTogether, nodes));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <numeric>
 #include <queue>
 
 #include "base/error.h"
@@ -14,6 +15,8 @@ namespace {
 
 using server::NodeMask;
 using server::Reservation;
+
+constexpr size_t kFragmentationSamples = 200;
 
 struct Departure {
   double time;
@@ -50,11 +53,15 @@ class Fleet {
         if (since > 0) span += guest.time - since;
         since = guest.time;
       }
+      // While there is room: a fleet that is full has no useful CPUs left under any rule.
+      if (i < arrivals.size() / 2 && i % std::max<size_t>(arrivals.size() / kFragmentationSamples, 1) == 0)
+        fragmentation_.push_back(Fragmentation());
       if (!Arrive(guest, "guests/" + std::to_string(i))) ++outcome_.rejected;
       if (outcome_.rejected == 0) outcome_.placed_before_rejection = outcome_.placed;
     }
     outcome_.density = span > 0 ? weighted / span : 0;
-    outcome_.fragmentation = Fragmentation();
+    outcome_.fragmentation = std::accumulate(fragmentation_.begin(), fragmentation_.end(), 0.0) /
+                             static_cast<double>(std::max<size_t>(fragmentation_.size(), 1));
     std::nth_element(decisions_.begin(), decisions_.begin() + static_cast<long>(decisions_.size() / 2),
                      decisions_.end());
     outcome_.decision_us = decisions_.empty() ? 0 : decisions_[decisions_.size() / 2];
@@ -154,6 +161,7 @@ class Fleet {
   std::vector<double> preference_;
   std::priority_queue<Departure, std::vector<Departure>, std::greater<>> departures_;
   std::vector<float> decisions_;
+  std::vector<double> fragmentation_;
   int64_t total_millicpus_ = 0, free_millicpus_ = 0;
   Outcome outcome_;
 };

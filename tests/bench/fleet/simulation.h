@@ -14,8 +14,8 @@ struct Outcome {
   int cross_node = 0;   // With CPUs or memory on several nodes.
   int far_devices = 0;  // Guests with a device on none of their nodes.
   double density = 0;   // CPU time promised, of all, on average over the last half.
-  // Of the CPUs that are free at the end, those of no use for a guest of eight cores and a node's part of
-  // memory.
+  // Of the CPUs that are free, those of no use for a guest of eight cores and a node's part of memory; on
+  // average over the first half, while there is room.
   double fragmentation = 0;
   double decision_us = 0;  // Median, of the place on one host.
 };

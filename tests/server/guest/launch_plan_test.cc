@@ -4,6 +4,7 @@
 #include <google/protobuf/text_format.h>
 
 #include "base/bytes.h"
+#include "server/guest/placement_request.h"
 #include "tests/fakes/sample_host.h"
 #include "tests/fakes/sample_spec.h"
 

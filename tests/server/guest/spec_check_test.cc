@@ -36,7 +36,11 @@ TEST(CheckSpec, TakesASpecWithEverything) {
     assigned_devices { virtual_function { physical_function: "0000:01:00.0" index: 0 mac_address: "52:54:00:00:00:07" vlan_id: 7 } }
     assigned_devices { mediated_device { create { parent: "mtty" type: "mtty-2" } } }
     assigned_devices { mediated_device { uuid: "11111111-2222-4333-8444-555555555555" } }
-    placement { host_cpus: [4, 5, 6, 7] }
+    placement { host_cpus: [4, 5, 6, 7] emulator_threads: ISOLATED io_threads: ON_SHARED
+                apart_from: ['guests/b', 'guests/c'] }
+    resource_policy { cpu_reservation_percent: 10 cpu_limit_percent: 50 cpu_shares: 200
+                      memory_reservation_percent: 50 memory_limit_percent: 100 io_weight: 50
+                      io_limits { path: '/dev/vda' read_bytes_per_second: 1000000 } }
     console { source: VIRTIO } on_reset: STOP entropy_device: true)"),
             "");
 }
@@ -78,6 +82,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadSpec{"memory { nodes { size_bytes: 67108864 vcpus: 0 distances: 11 } }",
                 "memory.nodes[0].distances"},
         BadSpec{"memory { nodes { size_bytes: 33554432 vcpus: 0 } }", "memory.size_bytes"},
+        BadSpec{"memory { node_count: -2 }", "memory.node_count"},
+        BadSpec{"memory { node_count: 2 }", "memory.node_count"},
+        BadSpec{"memory { node_count: 1 nodes { size_bytes: 67108864 vcpus: 0 } }", "memory.node_count"},
         BadSpec{"memory { balloon: true } assigned_devices { pci_address: '0000:03:00.0' }",
                 "memory.balloon"},
         BadSpec{"boot { kernel_path: 'vmlinuz' }", "boot.kernel_path"},
@@ -132,6 +139,40 @@ INSTANTIATE_TEST_SUITE_P(
         BadSpec{"placement { host_cpus: [1, 2] }", "placement.host_cpus"},
         BadSpec{"placement { host_cpus: -1 }", "placement.host_cpus"},
         BadSpec{"placement { host_nodes: [1, 1] }", "placement.host_nodes"},
+        BadSpec{"placement { dedicated_cpus: true cpu_policy: SHARED }", "placement.cpu_policy"},
+        BadSpec{"placement { host_cpus: 1 cpu_policy: MIXED }", "placement.cpu_policy"},
+        BadSpec{"placement { cpu_policy: 9 }", "placement.cpu_policy"},
+        BadSpec{"placement { cpu_policy: MIXED }", "placement.dedicated_vcpus"},
+        BadSpec{"placement { cpu_policy: MIXED dedicated_vcpus: 1 }", "placement.dedicated_vcpus"},
+        BadSpec{"placement { cpu_policy: SHARED dedicated_vcpus: 0 }", "placement.dedicated_vcpus"},
+        BadSpec{"placement { sibling_policy: ISOLATE }", "placement.sibling_policy"},
+        BadSpec{"cpus { vcpu_count: 2 threads_per_core: 2 } "
+                "placement { dedicated_cpus: true sibling_policy: ISOLATE }",
+                "placement.sibling_policy"},
+        BadSpec{"placement { core_kind: EFFICIENCY }", "placement.core_kind"},
+        BadSpec{"placement { emulator_threads: 7 }", "placement.emulator_threads"},
+        BadSpec{"placement { io_threads: 7 }", "placement.io_threads"},
+        BadSpec{"placement { apart_from: 'web' }", "placement.apart_from"},
+        BadSpec{"placement { apart_from: ['guests/a', 'guests/a'] }", "placement.apart_from"},
+        BadSpec{"assigned_devices { pci_address: '0000:03:00.0' affinity: 8 }",
+                "assigned_devices[0].affinity"},
+        BadSpec{"resource_policy { cpu_shares: 0 }", "resource_policy.cpu_shares"},
+        BadSpec{"resource_policy { cpu_shares: 10001 }", "resource_policy.cpu_shares"},
+        BadSpec{"resource_policy { cpu_reservation_percent: 101 }",
+                "resource_policy.cpu_reservation_percent"},
+        BadSpec{"resource_policy { cpu_reservation_percent: 50 cpu_limit_percent: 40 }",
+                "resource_policy.cpu_limit_percent"},
+        BadSpec{"resource_policy { memory_reservation_percent: 50 memory_limit_percent: 40 }",
+                "resource_policy.memory_limit_percent"},
+        BadSpec{"resource_policy { memory_limit_percent: 50 } "
+                "assigned_devices { pci_address: '0000:03:00.0' }",
+                "resource_policy.memory_limit_percent"},
+        BadSpec{"resource_policy { io_weight: 10001 }", "resource_policy.io_weight"},
+        BadSpec{"resource_policy { io_limits { path: 'x' read_bytes_per_second: 1 } }",
+                "resource_policy.io_limits[0].path"},
+        BadSpec{"resource_policy { io_limits { path: '/dev/sda' } }", "resource_policy.io_limits[0]"},
+        BadSpec{"resource_policy { io_limits { path: '/dev/sda' write_bytes_per_second: -1 } }",
+                "resource_policy.io_limits[0].write_bytes_per_second"},
         BadSpec{"console { source: 9 }", "console.source"}, BadSpec{"on_reset: 9", "on_reset"}));
 
 TEST(CheckGuestId, IsALabelOfRfc1034) {
