@@ -37,7 +37,7 @@ int Enable(std::string_view glob, bool enabled) {
 }
 
 void Emit(const Event& event, std::string_view text) {
-  LogLine(LogLevel::kDebug, fmt::format("{}/{} {}", event.room, event.name, text));
+  LogLine(LogLevel::kInfo, fmt::format("{}/{} {}", event.room, event.name, text));
 }
 
 }  // namespace berth::trace

@@ -38,10 +38,10 @@ struct Command {
   Status (*run)(const Invocation& call) = nullptr;
 };
 
-extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCreate, kGuestDelete, kGuestDetach,
-    kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot, kGuestShow, kGuestStart,
-    kGuestStop, kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel,
-    kOperationList, kOperationShow, kOperationWait;
+extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCounters, kGuestCreate, kGuestDelete,
+    kGuestDetach, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot, kGuestShow,
+    kGuestStart, kGuestStop, kGuestTrace, kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch,
+    kOperationCancel, kOperationList, kOperationShow, kOperationWait;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();

@@ -13,6 +13,7 @@
 #include <grpcpp/impl/service_type.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "server/api/services.h"
 #include "server/guest/adoption.h"
 #include "server/guest/verbs.h"
@@ -64,7 +65,8 @@ class BerthDaemon final : public Daemon {
                         .first_user = options.first_user,
                         .sandbox = options.sandbox,
                         .vhost_net = host_->Open(VhostNetDescriptor{}).has_value(),
-                        .policy = options.policy};
+                        .policy = options.policy,
+                        .trace_patterns = options.trace_patterns};
     engine_.vmm_program = options.vmm_program;
     engine_.confinement = options.confinement;
     engine_.describe_timeout = options.describe_timeout;
@@ -152,6 +154,7 @@ class BerthDaemon final : public Daemon {
 }  // namespace
 
 Result<std::unique_ptr<Daemon>> StartDaemon(const DaemonOptions& options, std::unique_ptr<HostEffects> host) {
+  for (const std::string& pattern : options.trace_patterns) trace::Enable(pattern);
   TRY(MakeDirectory(options.state_dir, 0700));
   // Others may reach the API's socket through it, nothing else: what else is in it is closed to them.
   TRY(MakeDirectory(options.runtime_dir, 0755));

@@ -23,6 +23,8 @@ struct DaemonOptions {
   ListenOptions listen;
   HostPolicy policy;
   std::vector<Setting> policy_settings;  // What it was read from.
+  std::vector<std::string>
+      trace_patterns;  // Trace events to enable, here and in VMMs: "ROOM/EVENT", as a glob.
   std::string version;
   std::chrono::milliseconds describe_timeout{10'000};  // See Engine.
 };

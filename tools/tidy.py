@@ -1,7 +1,7 @@
 """Runs clang-tidy over sources, remembering what was clean.
 
 A source is looked at again only when it, a header of ours that it includes, or the list of checks has changed: the
-remembered key is a hash of all of these, kept in build/tidy.
+remembered key is a hash of all of these and of clang-tidy itself, kept in ~/.cache/berth-tidy for all trees.
 """
 import collections
 import concurrent.futures
@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 
 import source_groups
 
@@ -59,10 +60,12 @@ def run(root, names):
         return
     commands = json.loads((tree / "compile_commands.json").read_text())
     flags = {os.path.relpath(entry["file"], root): flags_of(entry) for entry in commands}
-    memory = root / "build" / "tidy"
+    memory = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "berth-tidy"
     memory.mkdir(parents=True, exist_ok=True)
+    forget_old(memory)
     closure = Closure(root, tree / "gen")
-    salt = (root / ".clang-tidy").read_bytes()
+    version = subprocess.run(["clang-tidy", "--version"], check=True, capture_output=True).stdout
+    salt = (root / ".clang-tidy").read_bytes() + version
     marks = {}
     for name in names:
         if name in flags:
@@ -72,9 +75,9 @@ def run(root, names):
             else:
                 marks[name] = mark
 
-    tree_of_groups = memory / "groups"
+    tree_of_groups = root / "build" / "tidy"
     shutil.rmtree(tree_of_groups, ignore_errors=True)
-    tree_of_groups.mkdir()
+    tree_of_groups.mkdir(parents=True)
 
     def look(group):
         """The findings in some sources, each "file:line:...", looked at as one."""
@@ -108,6 +111,13 @@ def run(root, names):
                 if finding not in seen:  # A header's finding comes once a source that includes it.
                     seen.add(finding)
                     yield finding
+
+
+def forget_old(memory):
+    """Lets go of what nobody asked about for a month."""
+    for mark in memory.iterdir():
+        if mark.stat().st_mtime < time.time() - 30 * 24 * 3600:
+            mark.unlink(missing_ok=True)
 
 
 def flags_of(entry):

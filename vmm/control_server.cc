@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/trace.h"
+#include "vmm/trace.h"
 
 namespace berth::vmm {
 namespace {
@@ -48,6 +49,7 @@ void ControlServer::Receive(Connection& connection) {
 
 v1::Reply ControlServer::Handle(const v1::Request& request, std::vector<UniqueFd> fds,
                                 Connection& connection) {
+  trace::control_request(request.id(), request.kind_case());
   v1::Reply reply;
   reply.set_id(request.id());
   if (const Status done = Carry(request, std::move(fds), connection, &reply); !done) {
@@ -55,6 +57,7 @@ v1::Reply ControlServer::Handle(const v1::Request& request, std::vector<UniqueFd
     reply.set_message(done.error().message());
     reply.set_reason(done.error().reason());
   }
+  trace::control_reply(reply.id(), reply.code());
   return reply;
 }
 
@@ -99,7 +102,8 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       *reply->mutable_counters() = TRY(machine())->Counters();
       return Ok();
     case v1::Request::kEnableTrace:
-      trace::Enable(request.enable_trace().pattern(), request.enable_trace().enabled());
+      reply->mutable_traced()->set_matched(static_cast<uint32_t>(
+          trace::Enable(request.enable_trace().pattern(), request.enable_trace().enabled())));
       return Ok();
     case v1::Request::kSetBalloon:
       return TRY(machine())->SetBalloon(request.set_balloon().size_bytes());

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "base/log.h"
+#include "vmm/trace.h"
 
 namespace berth::vmm {
 namespace {
@@ -106,8 +107,10 @@ void VcpuThreads::RunUntilWanted(size_t index) {
   while (wanted_.load(std::memory_order_acquire) == Wanted::kRunning) {
     const kvm::Exit exit = vcpu.Run();
     if (const auto* mmio = std::get_if<kvm::exits::Mmio>(&exit)) {
+      trace::vcpu_mmio(index, mmio->address, mmio->size, mmio->write);
       Handle(*mmio, memory);
     } else if (const auto* io = std::get_if<kvm::exits::Io>(&exit)) {
+      trace::vcpu_port(index, io->port, io->size, io->count, io->write);
       Handle(*io, ports);
     } else if (std::holds_alternative<kvm::exits::Shutdown>(exit)) {
       callbacks_.triple_fault();

@@ -1,5 +1,7 @@
 #include "hw/chipset/power.h"
 
+#include "hw/chipset/trace.h"
+
 namespace berth::hw {
 namespace {
 
@@ -18,20 +20,27 @@ Power::Power(InterruptController* interrupts, uint32_t event_gsi, PowerRequests 
       sleep_([this](uint64_t offset) { return offset == kEvents ? TakeEvents() : uint8_t{0}; },
              [this](uint64_t offset, uint8_t value) {
                if (offset != kSleepControl || !(value & kSleepEnable)) return;
-               if ((value >> 2 & 7) == kSleepTypeS5) requests_.power_off();
+               const uint8_t type = value >> 2 & 7;
+               trace::power_sleep(type);
+               if (type == kSleepTypeS5) requests_.power_off();
              }),
       reset_([](uint64_t) { return uint8_t{0}; },
              [this](uint64_t, uint8_t value) {
-               if (value & kResetCpu) requests_.reset();
+               if (!(value & kResetCpu)) return;
+               trace::power_reset("reset register");
+               requests_.reset();
              }),
       keyboard_([](uint64_t) { return uint8_t{0xff}; },
                 [this](uint64_t, uint8_t value) {
-                  if (value == kKeyboardPulseReset) requests_.reset();
+                  if (value != kKeyboardPulseReset) return;
+                  trace::power_reset("keyboard controller");
+                  requests_.reset();
                 }),
       debug_exit_([](uint64_t) { return uint8_t{0}; },
                   [this](uint64_t, uint8_t value) { requests_.debug_exit(value); }) {}
 
 void Power::PressButton() {
+  trace::power_button_pressed(event_gsi_);
   events_.fetch_or(kEventPowerButton);
   interrupts_->SetLevel(event_gsi_, this, true);
 }

@@ -1,5 +1,7 @@
 #include "hw/chipset/pvpanic.h"
 
+#include "hw/chipset/trace.h"
+
 namespace berth::hw {
 
 uint64_t Pvpanic::Read(uint64_t, unsigned size) {
@@ -7,7 +9,9 @@ uint64_t Pvpanic::Read(uint64_t, unsigned size) {
 }
 
 void Pvpanic::Write(uint64_t, unsigned, uint64_t value) {
-  if (const uint8_t events = value & (kPanicked | kCrashLoaded | kShutdown); events != 0) report_(events);
+  const uint8_t events = value & (kPanicked | kCrashLoaded | kShutdown);
+  trace::pvpanic_write(events);
+  if (events != 0) report_(events);
 }
 
 }  // namespace berth::hw

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "hw/interrupt/trace.h"
 
 namespace berth::hw {
 
@@ -102,6 +103,7 @@ Status KvmInterrupts::UnmaskAll(std::span<MsiVector* const> vectors, std::span<c
     if (!vector.masked_) continue;
     TRY(vm_->SetIrqFd(vector.eventfd_.get(), vector.gsi_, true));
     vector.masked_ = false;
+    trace::msi_unmasked(vector.gsi_, routes_.at(vector.gsi_).address, routes_.at(vector.gsi_).data);
     // What was pending KVM has seen, but left in the eventfd; what comes now it takes at once.
     DrainEventFd(vector.eventfd_.get());
   }
@@ -116,7 +118,9 @@ void KvmInterrupts::SetLevel(uint32_t gsi, const void* driver, bool level) {
     held_high_.erase({gsi, driver});
   }
   const auto any = held_high_.lower_bound({gsi, nullptr});
-  const Status set = vm_->SetIrqLine(gsi, any != held_high_.end() && any->first == gsi);
+  const bool high = any != held_high_.end() && any->first == gsi;
+  trace::intx_level(gsi, level, high);
+  const Status set = vm_->SetIrqLine(gsi, high);
   if (!set) LOG_WARNING_LIMITED("{}", set.error().message());
 }
 

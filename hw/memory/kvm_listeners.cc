@@ -1,6 +1,7 @@
 #include "hw/memory/kvm_listeners.h"
 
 #include "base/log.h"
+#include "hw/memory/trace.h"
 
 namespace berth::hw {
 
@@ -20,6 +21,7 @@ Status KvmMemorySlots::Added(const FlatRange& range) {
     ++next_;
   }
   slots_[range.start] = slot;
+  trace::memory_slot_added(slot, range.start, range.size, range.writable);
   return Ok();
 }
 
@@ -28,16 +30,19 @@ void KvmMemorySlots::Removed(const FlatRange& range) {
   if (found == slots_.end()) return;  // A handler, or device memory that could not be mapped.
   const Status removed = vm_->SetMemorySlot(found->second, range.start, nullptr, 0, false);
   CHECK(removed);
+  trace::memory_slot_removed(found->second, range.start, range.size);
   free_.push_back(found->second);
   slots_.erase(found);
 }
 
 Status KvmIoEvents::Added(const FlatIoEvent& event) {
+  trace::doorbell_added(event.address, event.event.size, ports_);
   return vm_->SetIoEvent(event.event.eventfd, ports_, event.address, event.event.size, event.event.value,
                          true);
 }
 
 void KvmIoEvents::Removed(const FlatIoEvent& event) {
+  trace::doorbell_removed(event.address, event.event.size, ports_);
   const Status removed =
       vm_->SetIoEvent(event.event.eventfd, ports_, event.address, event.event.size, event.event.value, false);
   if (!removed) LOG_WARNING("a doorbell at {:#x} stays: {}", event.address, removed.error().message());

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "hw/pci/pci_registers.h"
+#include "hw/pci/trace.h"
 
 namespace berth::hw {
 namespace {
@@ -98,12 +99,14 @@ void Bars::Update(bool decode_memory, bool decode_io) {
     for (unsigned i = 0; i < kCount; ++i) {
       Bar& bar = bars_[i];
       if (bar.request.io != io || !bar.mapped || wanted[i] == bar.mapped_at) continue;
+      trace::pci_bar_unmapped(this, i, bar.mapped_at);
       Container(bar).Remove(bar.region);
       bar.mapped = false;
     }
     for (unsigned i = 0; i < kCount; ++i) {
       Bar& bar = bars_[i];
       if (bar.request.io != io || bar.mapped || !wanted[i]) continue;
+      trace::pci_bar_mapped(this, i, *wanted[i], bar.request.size);
       Container(bar).Add(bar.region, *wanted[i]);
       bar.mapped = true;
       bar.mapped_at = *wanted[i];

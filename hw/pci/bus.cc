@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "hw/memory/address_map.h"
+#include "hw/pci/trace.h"
 
 namespace berth::hw {
 
@@ -155,10 +156,13 @@ uint32_t PciHostBridge::ReadConfig(uint8_t bus, Devfn devfn, uint16_t offset, un
   MutexLock lock(mutex_);
   PciFunction* function = Find(bus, devfn);
   if (function == nullptr || !IsAligned(offset, size)) return static_cast<uint32_t>(AllOnes(size));
-  return function->ReadConfig(offset, size);
+  const uint32_t value = function->ReadConfig(offset, size);
+  trace::pci_config_read(bus, devfn, offset, size, value);
+  return value;
 }
 
 void PciHostBridge::WriteConfig(uint8_t bus, Devfn devfn, uint16_t offset, unsigned size, uint32_t value) {
+  trace::pci_config_write(bus, devfn, offset, size, value);
   MutexLock lock(mutex_);
   PciFunction* function = Find(bus, devfn);
   if (function != nullptr && IsAligned(offset, size)) function->WriteConfig(offset, size, value);

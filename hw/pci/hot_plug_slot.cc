@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "hw/pci/trace.h"
+
 namespace berth::hw {
 namespace {
 
@@ -65,6 +67,7 @@ bool HotPlugSlot::Released() const {
 }
 
 void HotPlugSlot::Raise(uint16_t events) {
+  trace::pci_slot_events(events, control());
   const uint16_t at = express_ + kSlotStatus;
   config_->Set<uint16_t>(at, config_->Get<uint16_t>(at) | events);
 }

@@ -8,6 +8,7 @@
 #include "server/api/paging.h"
 #include "server/api/services.h"
 #include "server/api/unknown_fields.h"
+#include "server/guest/inspect.h"
 #include "server/guest/screenshot.h"
 
 namespace berth::server {
@@ -93,6 +94,16 @@ class GuestService final
   grpc::Status CaptureScreenshot(grpc::ServerContext*, const v1::CaptureScreenshotRequest* request,
                                  v1::CaptureScreenshotResponse* response) override {
     return Respond(server::CaptureScreenshot(engine_, *request), response);
+  }
+
+  grpc::Status ReadCounters(grpc::ServerContext*, const v1::ReadCountersRequest* request,
+                            v1::ReadCountersResponse* response) override {
+    return Respond(server::ReadCounters(engine_, *request), response);
+  }
+
+  grpc::Status TraceGuest(grpc::ServerContext*, const v1::TraceGuestRequest* request,
+                          v1::TraceGuestResponse* response) override {
+    return Respond(server::TraceGuest(engine_, *request), response);
   }
 
   ConsoleReactor* StreamConsole(grpc::CallbackServerContext*) override {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "server/trace.h"
 
 namespace berth::server {
 
@@ -30,6 +31,7 @@ Result<StepResults> StepExecutor::Run(const std::string& guest_uid, const std::v
                       .subject = SubjectOf(step),
                       .record = {},
                       .device_id = device_id};
+    trace::step_run(guest_uid, stored.sequence, stored.kind, stored.subject);
     std::optional<MutexLock> lock;
     if (IsShared(stored.kind)) lock.emplace(shared_);
     std::vector<UniqueFd> queues = TRY(Do(stored, step));
@@ -63,6 +65,7 @@ Status StepExecutor::UndoAll(std::vector<StoredStep> steps) {
   Status result = Ok();
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     Status undone = UndoOne(*step);
+    trace::step_undone(step->guest_uid, step->sequence, step->kind, undone.has_value());
     if (undone) continue;
     LOG_ERROR("cannot undo {} of {}: {}", step->kind, step->subject, undone.error().ToString());
     if (result) {

@@ -42,6 +42,7 @@ class Planner {
     machine_->set_uid(guest_.uid());
     machine_->set_on_reset(spec_.on_reset() == v1::STOP ? control::ON_RESET_QUIT : control::ON_RESET_RESTART);
     machine_->set_sandbox(settings_.sandbox);
+    for (const std::string& pattern : settings_.trace_patterns) machine_->add_trace_patterns(pattern);
     plan_.steps.push_back(RuntimeDirectoryStep{GuestRuntimeDir(settings_, guest_)});
     plan_.build.set_listener_fd(Add(ListenerDescriptor{ControlSocketPath(settings_, guest_)}));
     plan_.build.set_kvm_fd(Add(KvmDescriptor{}));

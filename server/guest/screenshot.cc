@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "server/guest/machine.h"
-#include "server/guest/state.h"
+#include "server/guest/running_vmm.h"
 
 namespace berth::server {
 namespace {
@@ -94,23 +93,17 @@ Result<std::string> EncodePng(const control::Picture& picture, const UniqueFd& f
 
 Result<v1::CaptureScreenshotResponse> CaptureScreenshot(Engine& engine,
                                                         const v1::CaptureScreenshotRequest& request) {
-  const GuestPtr guest = TRY(engine.book.Find(request.name()));
-  const v1::Guest shown = guest->Get();
-  TRY(CheckTransition(shown, Verb::kConsole));
-  const std::shared_ptr<Vmm> vmm = guest->GetVmm();
-  if (!vmm) {
-    return Fail(Error(Code::kFailedPrecondition, fmt::format("{} is ending", guest->name))
-                    .Reason("GUEST_NOT_RUNNING"));
-  }
+  const std::shared_ptr<Vmm> vmm = TRY(RunningVmm(engine, request.name()));
+  const v1::Guest shown = TRY(engine.book.Find(request.name()))->Get();
   if (!request.device_id().empty()) return CaptureDevice(*vmm, request.device_id());
   for (const v1::ClaimedDevice& device : shown.claimed_devices()) {
     auto picture = CaptureDevice(*vmm, device.id());
     if (picture || picture.error().reason() != "NO_DISPLAY") return picture;
   }
   return Fail(Error(Code::kUnimplemented,
-                    fmt::format("none of the assigned devices of {} has a display", guest->name))
+                    fmt::format("none of the assigned devices of {} has a display", request.name()))
                   .Reason("NO_DISPLAY")
-                  .With("resource", guest->name));
+                  .With("resource", request.name()));
 }
 
 }  // namespace berth::server

@@ -1,3 +1,4 @@
+#include "server/guest/running_vmm.h"
 #include "server/guest/verbs.h"
 #include "server/guest/verbs_internal.h"
 
@@ -88,12 +89,7 @@ Result<v1::Guest> GuestVerbs::Press(const std::string& name, bool reset) {
 }
 
 Result<UniqueFd> OpenConsole(Engine& engine, const std::string& name) {
-  const GuestPtr guest = TRY(engine.book.Find(name));
-  TRY(CheckTransition(guest->Get(), Verb::kConsole));
-  const std::shared_ptr<Vmm> vmm = guest->GetVmm();
-  if (vmm) return vmm->AttachConsole();
-  return Fail(
-      Error(Code::kFailedPrecondition, fmt::format("{} is ending", name)).Reason("GUEST_NOT_RUNNING"));
+  return TRY(RunningVmm(engine, name))->AttachConsole();
 }
 
 }  // namespace berth::server

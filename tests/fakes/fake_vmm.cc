@@ -57,6 +57,10 @@ const char* NameOf(const control::Request& request) {
       return "capture_display";
     case control::Request::kUnplugDevice:
       return "unplug_device";
+    case control::Request::kReadCounters:
+      return "read_counters";
+    case control::Request::kEnableTrace:
+      return "enable_trace";
     default:
       return "other";
   }
@@ -235,6 +239,15 @@ class FakeVmm {
         picture->set_stride_bytes(8);
         break;
       }
+      case control::Request::kReadCounters: {
+        auto* counter = reply.mutable_counters()->add_counters();
+        counter->set_name("vcpu0/exits");
+        counter->set_value(7);
+        break;
+      }
+      case control::Request::kEnableTrace:
+        reply.mutable_traced()->set_matched(request.enable_trace().pattern() == "hw/*" ? 3 : 0);
+        break;
       case control::Request::kPlugDevice: {
         auto* state = built_.add_devices();
         state->set_id(request.plug_device().device().id());

@@ -287,5 +287,44 @@ TEST_F(GuestLife, AVmmThatLiesAboutAPictureIsNotBelieved) {
   EXPECT_EQ(ErrorOf(guests_->CaptureScreenshot(&context, request, &response)).reason(), "VMM_PROTOCOL_ERROR");
 }
 
+TEST_F(GuestLife, TellsWhatItsMonitorCounts) {
+  const auto read = [&]() -> Result<v1::ReadCountersResponse> {
+    v1::ReadCountersRequest request;
+    request.set_name("guests/web");
+    grpc::ClientContext context;
+    v1::ReadCountersResponse response;
+    const grpc::Status status = guests_->ReadCounters(&context, request, &response);
+    if (!status.ok()) return Fail(ErrorOf(status));
+    return response;
+  };
+  EXPECT_EQ(read().error().reason(), "GUEST_NOT_FOUND");
+  ASSERT_TRUE(Create(Guest("web")));
+  const auto counters = read();
+  ASSERT_TRUE(counters) << counters.error().message();
+  ASSERT_EQ(counters->counters_size(), 1);
+  EXPECT_EQ(counters->counters(0).name(), "vcpu0/exits");
+  EXPECT_EQ(counters->counters(0).value(), 7u);
+  ASSERT_TRUE(Stop("guests/web"));
+  EXPECT_EQ(read().error().reason(), "GUEST_NOT_RUNNING");
+}
+
+TEST_F(GuestLife, TraceEventsAreEnabledByPattern) {
+  ASSERT_TRUE(Create(Guest("web")));
+  const auto trace = [&](const std::string& pattern) -> Result<int> {
+    v1::TraceGuestRequest request;
+    request.set_name("guests/web");
+    request.set_pattern(pattern);
+    grpc::ClientContext context;
+    v1::TraceGuestResponse response;
+    const grpc::Status status = guests_->TraceGuest(&context, request, &response);
+    if (!status.ok()) return Fail(ErrorOf(status));
+    return response.matched();
+  };
+  EXPECT_EQ(trace("hw/*"), 3);
+  EXPECT_EQ(trace("").error().reason(), "BAD_TRACE_PATTERN");
+  EXPECT_EQ(trace(std::string(257, 'x')).error().reason(), "BAD_TRACE_PATTERN");
+  EXPECT_EQ(trace("nothing/*").error().reason(), "TRACE_EVENT_NOT_FOUND");
+}
+
 }  // namespace
 }  // namespace berth::server
