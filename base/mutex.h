@@ -26,6 +26,7 @@
 #define ACQUIRE(...) BERTH_TSA(acquire_capability(__VA_ARGS__))
 // Of a function that returns a mutex: by which name it is known otherwise.
 #define RETURN_CAPABILITY(mutex) BERTH_TSA(lock_returned(mutex))
+#define TRY_ACQUIRE(...) BERTH_TSA(try_acquire_capability(__VA_ARGS__))
 #define RELEASE(...) BERTH_TSA(release_capability(__VA_ARGS__))
 #define NO_THREAD_SAFETY_ANALYSIS BERTH_TSA(no_thread_safety_analysis)
 
@@ -35,6 +36,8 @@ class CAPABILITY("mutex") Mutex {
  public:
   void Lock() ACQUIRE() { mutex_.lock(); }
   void Unlock() RELEASE() { mutex_.unlock(); }
+  // For who must not wait; true if it is locked now.
+  bool TryLock() TRY_ACQUIRE(true) { return mutex_.try_lock(); }
 
  private:
   friend class MutexLock;

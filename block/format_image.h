@@ -40,6 +40,20 @@ struct CheckReport {
 };
 inline constexpr size_t kMaxCheckMessages = 100'000;
 
+// Where the content of a range is, for who must not wait.
+struct Location {
+  enum class Kind : uint8_t {
+    kUnknown,  // It would take waiting, or the range is not all of one kind.
+    kStored,   // As it is, in one piece, at `offset` of `file`.
+    kBeneath,  // In the backing image, at the same offset.
+    kZero,     // Nowhere: it reads as zeroes.
+  };
+  Kind kind = Kind::kUnknown;
+  const Image* file = nullptr;
+  uint64_t offset = 0;
+  int ticket = 0;  // kStored: for Leave.
+};
+
 struct Repair {
   bool leaks = false;
   bool corruptions = false;
@@ -59,6 +73,13 @@ class FormatImage : public Image {
   // The opened one; null if there is none or it was not to be opened.
   Image* backing() const { return backing_.get(); }
   void SetBacking(std::unique_ptr<Image> backing) { backing_ = std::move(backing); }
+
+  // Where `length` bytes (not 0) at `offset` may be read (kRead) or written (kWrite) past this image, decided
+  // without I/O and without waiting for anybody. What is kStored stays in its place until Leave has been
+  // called with its ticket: soon, for a flush may be waiting for that. Writing there makes nothing durable,
+  // nor what led there: Flush does.
+  virtual Location Locate(Op /*op*/, uint64_t /*offset*/, uint64_t /*length*/) { return {}; }
+  virtual void Leave(int /*ticket*/) {}
 
   virtual ImageInfo Info() const { return {}; }
   // What only this format has, as the tools print it: an object whose order is kept. Null: nothing.

@@ -49,6 +49,13 @@ class RawImage final : public FormatImage {
     return extent;
   }
 
+  Location Locate(Op op, uint64_t offset, uint64_t length) override {
+    if (op != Op::kRead && (limits_.read_only || options_.guard_head)) return {};
+    const uint64_t start = offset + options_.offset_bytes;
+    if (!Range{0, file()->size_bytes()}.Contains(start, length)) return {};
+    return {.kind = Location::Kind::kStored, .file = file(), .offset = start};
+  }
+
   Status Resize(uint64_t size_bytes, Preallocation preallocation) override {
     if (options_.size_bytes) return Fail(Code::kUnimplemented, "Cannot resize fixed-size raw disks");
     if (size_bytes > INT64_MAX - options_.offset_bytes)

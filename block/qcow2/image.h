@@ -1,5 +1,6 @@
 // A qcow2 image. The methods are in files by what they are about: open.cc, map.cc (lookup and reading),
-// write.cc, zero.cc (zeroes, discards), flush.cc, compressed.cc, check.cc, resize.cc, info.cc.
+// locate.cc (lookup that never waits), write.cc, zero.cc (zeroes, discards), flush.cc, compressed.cc,
+// check.cc, resize.cc, info.cc.
 #pragma once
 
 #include <atomic>
@@ -60,6 +61,8 @@ class Qcow2Image final : public FormatImage {
   int Perform(const Request& request) override;
   Result<Extent> Map(uint64_t offset, uint64_t length) override;
   Status Resize(uint64_t size_bytes, Preallocation preallocation) override;
+  Location Locate(Op op, uint64_t offset, uint64_t length) override EXCLUDES(mutex_);
+  void Leave(int ticket) override { gate_.Exit(ticket); }
   std::optional<uint64_t> AllocatedBytes() const override;
 
   Image* data_file() const override { return data_file_ ? data_file_.get() : file(); }
@@ -104,6 +107,9 @@ class Qcow2Image final : public FormatImage {
   Status LoadL1();
   Status AddInactiveMetadata();
 
+  // locate.cc
+  Location LocateLocked(Op op, uint64_t offset, uint64_t length) REQUIRES(mutex_);
+
   // map.cc
   struct SlicePlace {
     uint64_t slice_offset = 0;  // In the file; 0: there is no table.
@@ -117,8 +123,7 @@ class Qcow2Image final : public FormatImage {
 
   // write.cc
   int WriteRange(const Request& request) EXCLUDES(mutex_);
-  int WriteData(uint64_t offset, uint64_t length, std::span<const iovec> pieces, bool fua, bool* allocated)
-      EXCLUDES(mutex_);
+  int WriteData(uint64_t offset, uint64_t length, std::span<const iovec> pieces) EXCLUDES(mutex_);
   int PlanWrite(uint64_t offset, uint64_t length, WritePlan* plan) EXCLUDES(mutex_);
   int PlanAllocation(uint64_t offset, uint64_t length, const Mapping& mapping, WritePlan* plan)
       REQUIRES(mutex_);

@@ -40,14 +40,12 @@ int Qcow2Image::Perform(const Request& request) {
 }
 
 int Qcow2Image::WriteRange(const Request& request) {
-  bool allocated = false;
-  const int error = WriteData(request.offset, request.length, request.pieces, request.fua, &allocated);
-  if (error != 0) return error;
-  return request.fua && allocated ? FlushMetadata() : 0;
+  if (const int error = WriteData(request.offset, request.length, request.pieces); error != 0) return error;
+  // A write in place needs it, too: what maps the place may be in memory only.
+  return request.fua ? FlushMetadata() : 0;
 }
 
-int Qcow2Image::WriteData(uint64_t offset, uint64_t length, std::span<const iovec> pieces, bool fua,
-                          bool* allocated) {
+int Qcow2Image::WriteData(uint64_t offset, uint64_t length, std::span<const iovec> pieces) {
   std::vector<iovec> part;
   for (uint64_t done = 0; done < length;) {
     std::span<const iovec> now = pieces;
@@ -63,13 +61,12 @@ int Qcow2Image::WriteData(uint64_t offset, uint64_t length, std::span<const iove
     if (error != 0) return error;
     if (plan.length < now_length) slice(plan.length);
     if (plan.in_place) {
-      error = data_file()->Perform(
-          {.op = Op::kWrite, .fua = fua, .offset = plan.host, .length = now_length, .pieces = now});
+      error =
+          data_file()->Perform({.op = Op::kWrite, .offset = plan.host, .length = now_length, .pieces = now});
       gate_.Exit(plan.ticket);
     } else {
       error = FillAllocation(*plan.allocation, offset + done, now_length, now);
       error = FinishAllocation(plan.allocation, offset + done, now_length, error);
-      *allocated = true;
     }
     if (error != 0) return error;
     done += now_length;

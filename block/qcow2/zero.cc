@@ -61,8 +61,7 @@ int Qcow2Image::ZeroPart(uint64_t offset, uint64_t length) {
   }
   std::vector<uint8_t> zeroes(length);
   const iovec piece{zeroes.data(), zeroes.size()};
-  bool allocated = false;
-  return WriteData(offset, length, {&piece, 1}, false, &allocated);
+  return WriteData(offset, length, {&piece, 1});
 }
 
 int Qcow2Image::ZeroRange(const Request& request) {

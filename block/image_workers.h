@@ -1,0 +1,58 @@
+// Threads that carry out requests by an image's blocking code, for an event loop that must not.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "base/mutex.h"
+#include "base/unique_fd.h"
+#include "block/image.h"
+#include "block/list.h"
+
+namespace berth::block {
+
+// Threads: everything on the loop's thread, or while no thread runs the loop.
+class ImageWorkers {
+ public:
+  // Gets each request that was carried out, its `error` set.
+  using Done = std::function<void(Request* request)>;
+  // Run first on each thread, to confine it; its error is Start's.
+  using Prepare = std::function<Status()>;
+
+  // The loop outlives it.
+  ImageWorkers(EventLoop* loop, std::unique_ptr<Image> image, Done done)
+      : loop_(loop), image_(std::move(image)), done_callback_(std::move(done)) {}
+  Status Start(unsigned threads, const Prepare& prepare);
+  // Nothing may be in flight. The image is closed on one of the threads, which may do what that takes.
+  ~ImageWorkers();
+
+  void Submit(Request* request);
+  // Blocks until something was carried out, which must be under way, and hands it over.
+  void Wait();
+
+ private:
+  void Run(bool closes, const Prepare& prepare);
+  void Work();
+  void Deliver();
+
+  EventLoop* const loop_;
+  std::unique_ptr<Image> image_;
+  const Done done_callback_;
+  UniqueFd completed_;
+  std::vector<std::thread> threads_;
+
+  Mutex mutex_;
+  std::condition_variable work_, finished_;
+  List<Request> todo_ GUARDED_BY(mutex_);
+  List<Request> done_ GUARDED_BY(mutex_);
+  unsigned starting_ GUARDED_BY(mutex_) = 0;
+  Status started_ GUARDED_BY(mutex_) = Ok();
+  bool stopping_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace berth::block
