@@ -4,7 +4,7 @@ namespace berth::block {
 namespace {
 
 constexpr const Format* kFormats[] = {&kRawFormat, &kQcow2Format};
-constexpr const Protocol* kProtocols[] = {&kFileProtocol};
+constexpr const Protocol* kProtocols[] = {&kFileProtocol, &kNbdProtocol};
 
 }  // namespace
 
@@ -28,6 +28,9 @@ const Protocol* FindProtocol(std::string_view name) {
 const Protocol* ProtocolOf(std::string_view filename) {
   for (const Protocol* protocol : kProtocols) {
     if (filename.starts_with(protocol->prefix)) return protocol;
+    for (const std::string_view prefix : protocol->more_prefixes) {
+      if (filename.starts_with(prefix)) return protocol;
+    }
   }
   const size_t colon = filename.find(':');
   const bool has_prefix = colon != filename.npos && filename.find('/') > colon;

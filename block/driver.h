@@ -75,6 +75,7 @@ struct Format {
 struct Protocol {
   std::string_view name;
   std::string_view prefix;  // Of file names ("nbd:"). What has no prefix is a file.
+  std::span<const std::string_view> more_prefixes{};
   Result<std::unique_ptr<Image>> (*open)(Options* options, const OpenFlags& flags) = nullptr;
   std::span<const CreateOption> create_options{};
   // Makes `filename` an empty file of "size" bytes (truncated if there is one).
@@ -92,5 +93,6 @@ const Protocol* ProtocolOf(std::string_view filename);
 extern const Format kRawFormat;
 extern const Format kQcow2Format;
 extern const Protocol kFileProtocol;
+extern const Protocol kNbdProtocol;
 
 }  // namespace berth::block

@@ -17,9 +17,11 @@ Commands:
           [-m num_threads] [-W] [--salvage] filename [filename2 [...]] output_filename
   create [-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]
   info [--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename
+  io [--image-opts] [-f fmt] [-r] [-t cache] [-c command]... [filename]; -c help lists the commands
   map [--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename
   measure [--output=ofmt] [-O output_fmt] [-o options] [--size N | [--image-opts] [-f fmt] filename]
   resize [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size
+  serve [-k socket | -p port] [-f fmt] [-e clients] [-t] [-r] ... filename; serve -h tells all
 
   filename    a path, or a description: json:{...}, or options with --image-opts
   fmt         a format; found by looking at the image where it is not given

@@ -53,25 +53,6 @@ Json Describe(const block::Image& image, const std::string& filename) {
   return info;
 }
 
-void PrintSpecific(const Json& value, int level) {
-  for (const auto& item : value.items()) {
-    std::string key = item.key();
-    for (char& c : key) {
-      if (c == '-') c = ' ';
-    }
-    const Json& field = item.value();
-    const bool composite = field.is_object() || field.is_array();
-    fmt::print("{:{}}{}:{}", "", 4 * level, value.is_array() ? "[" + key + "]" : key, composite ? "\n" : " ");
-    if (composite) {
-      PrintSpecific(field, level + 1);
-    } else if (field.is_string()) {
-      fmt::print("{}\n", field.get<std::string>());
-    } else {
-      fmt::print("{}\n", field.dump());
-    }
-  }
-}
-
 void PrintSnapshots(const Json& snapshots) {
   fmt::print("Snapshot list:\n{:<10}{:<17}{:>8}{:>20}{:>13}{:>11}\n", "ID", "TAG", "VM SIZE", "DATE",
              "VM CLOCK", "ICOUNT");
@@ -116,7 +97,7 @@ void PrintHuman(const Json& info) {
     const Json data = InQemuOrder(info["format-specific"]["data"]);
     if (!data.empty()) {
       fmt::print("Format specific information:\n");
-      PrintSpecific(data, 1);
+      PrintIndented(data, 1);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace berth::img {
@@ -39,6 +40,25 @@ nlohmann::ordered_json InQemuOrder(const nlohmann::ordered_json& value) {
 
 std::string JsonText(const nlohmann::ordered_json& value) {
   return InQemuOrder(value).dump(4, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+void PrintIndented(const nlohmann::ordered_json& value, int level) {
+  for (const auto& item : value.items()) {
+    std::string key = item.key();
+    for (char& c : key) {
+      if (c == '-') c = ' ';
+    }
+    const nlohmann::ordered_json& field = item.value();
+    const bool composite = field.is_object() || field.is_array();
+    fmt::print("{:{}}{}:{}", "", 4 * level, value.is_array() ? "[" + key + "]" : key, composite ? "\n" : " ");
+    if (composite) {
+      PrintIndented(field, level + 1);
+    } else if (field.is_string()) {
+      fmt::print("{}\n", field.get<std::string>());
+    } else {
+      fmt::print("{}\n", field.dump());
+    }
+  }
 }
 
 }  // namespace berth::img

@@ -12,5 +12,7 @@ namespace berth::img {
 nlohmann::ordered_json InQemuOrder(const nlohmann::ordered_json& value);
 // Pretty, without a newline at the end.
 std::string JsonText(const nlohmann::ordered_json& value);
+// To standard output, for people: a line a value, nested ones indented from `level` on.
+void PrintIndented(const nlohmann::ordered_json& value, int level);
 
 }  // namespace berth::img

@@ -10,17 +10,22 @@ struct Command {
   std::string_view name;
   int (*run)(int argc, char** argv);
 };
-constexpr Command kCommands[] = {{"check", Check},     {"compare", Compare}, {"convert", Convert},
-                                 {"create", Create},   {"info", Info},       {"map", Map},
-                                 {"measure", Measure}, {"resize", Resize}};
+constexpr Command kCommands[] = {
+    {"check", Check}, {"compare", Compare}, {"convert", Convert}, {"create", Create}, {"info", Info},
+    {"map", Map},     {"measure", Measure}, {"resize", Resize},   {"serve", Serve},   {"io", Io}};
+// Programs whose names it answers to, each of them one command.
+constexpr Command kPrograms[] = {{"qemu-nbd", Serve}, {"qemu-io", Io}};
 
 int Run(int argc, char** argv) {
   SetProgramName(argv[0]);
+  for (const Command& program : kPrograms) {
+    if (program.name == ProgramName()) return program.run(argc, argv);
+  }
   if (argc < 2) RefuseArguments("Not enough arguments");
   const std::string_view name(argv[1]);
   if (name == "-h" || name == "--help") Help();
   if (name == "-V" || name == "--version") {
-    fmt::print("{} version {}\n", ProgramName(), BERTH_VERSION);
+    fmt::print("{} version {}\n", ProgramName(), Version());
     return 0;
   }
   for (const Command& command : kCommands) {

@@ -6,6 +6,7 @@
 
 #include "block/open.h"
 #include "block/options.h"
+#include "img/object.h"
 
 namespace berth::img {
 namespace {
@@ -20,6 +21,8 @@ std::string& Name() {
 const std::string& ProgramName() { return Name(); }
 
 void SetProgramName(std::string_view argv0) { Name() = argv0.substr(argv0.rfind('/') + 1); }
+
+std::string_view Version() { return BERTH_VERSION; }
 
 void Complain(std::string_view text) {
   std::fflush(stdout);
@@ -71,6 +74,9 @@ int Arguments::Next() {
       RefuseArguments(fmt::format("unrecognized option '{}'", argv_[::optind - 1]));
     case 'h':
       Help();
+    case kOptionObject:
+      if (!DefineObject(::optarg)) std::exit(1);
+      return Next();
     default:
       return found;
   }
@@ -87,24 +93,18 @@ bool ParseCache(std::string_view mode, block::OpenFlags* flags) {
   return flags->direct || flags->write_through || flags->no_flush || mode == "writeback";
 }
 
-std::unique_ptr<block::Image> OpenSource(const Source& source, const block::OpenFlags& flags) {
-  Result<std::unique_ptr<block::Image>> image = Fail(Code::kUnknown, "");
+Result<std::unique_ptr<block::Image>> OpenQuietly(const Source& source, const block::OpenFlags& flags) {
+  std::unique_ptr<block::Image> image;
   if (source.is_options) {
-    auto options = block::ParseKeyValueOptions(source.name);
-    if (options && source.name.find('=') == source.name.npos) {
-      image = Fail(Code::kInvalidArgument, "Cannot find device='{}' nor node-name='{}'", source.name,
-                   source.name);
-    } else {
-      image = options ? block::OpenImage(*std::move(options), flags) : Fail(std::move(options).error());
+    block::Options options = TRY(block::ParseKeyValueOptions(source.name));
+    if (source.name.find('=') == source.name.npos) {
+      return Fail(Code::kInvalidArgument, "Cannot find device='{}' nor node-name='{}'", source.name,
+                  source.name);
     }
-  } else {
-    image = block::OpenImage(source.name, source.format, flags);
+    return block::OpenImage(std::move(options), flags);
   }
-  if (!image) {
-    Complain("Could not open '{}': {}", source.name, image.error().message());
-    return nullptr;
-  }
-  if (flags.writable && source.format.empty() && !source.is_options && (*image)->driver() == "raw") {
+  image = TRY(block::OpenImage(source.name, source.format, flags));
+  if (flags.writable && source.format.empty() && image->driver() == "raw") {
     std::fflush(stdout);
     fmt::print(stderr,
                "WARNING: Image format was not specified for '{}' and probing guessed raw.\n"
@@ -114,7 +114,14 @@ std::unique_ptr<block::Image> OpenSource(const Source& source, const block::Open
                "         Specify the 'raw' format explicitly to remove the restrictions.\n",
                source.name);
   }
-  return *std::move(image);
+  return image;
+}
+
+std::unique_ptr<block::Image> OpenSource(const Source& source, const block::OpenFlags& flags) {
+  auto image = OpenQuietly(source, flags);
+  if (image) return *std::move(image);
+  Complain("Could not open '{}': {}", source.name, image.error().message());
+  return nullptr;
 }
 
 Progress::Progress(bool enabled) : enabled_(enabled) {

@@ -21,6 +21,7 @@ namespace berth::img {
 // The name the tool was called by ("berth-img", "qemu-img"): messages begin with it.
 const std::string& ProgramName();
 void SetProgramName(std::string_view argv0);
+std::string_view Version();
 
 // To standard error: "PROGRAM: text".
 void Complain(std::string_view text);
@@ -77,7 +78,9 @@ struct Source {
   std::string format;  // Empty: probed.
   bool is_options = false;
 };
-// Complains ("Could not open …") and returns null on failure.
+// Warns where it was probing that made it a raw disk to write to.
+Result<std::unique_ptr<block::Image>> OpenQuietly(const Source& source, const block::OpenFlags& flags);
+// The same. Complains ("Could not open …") and returns null on failure.
 std::unique_ptr<block::Image> OpenSource(const Source& source, const block::OpenFlags& flags);
 
 // "    (12.34/100%)\r" on standard output; nothing if not enabled.
@@ -108,6 +111,8 @@ int Convert(int argc, char** argv);
 int Compare(int argc, char** argv);
 int Measure(int argc, char** argv);
 int Resize(int argc, char** argv);
+int Serve(int argc, char** argv);
+int Io(int argc, char** argv);
 [[noreturn]] void Help();
 
 }  // namespace berth::img
