@@ -4,7 +4,8 @@ namespace berth::block {
 namespace {
 
 constexpr const Format* kFormats[] = {&kRawFormat, &kQcow2Format};
-constexpr const Protocol* kProtocols[] = {&kFileProtocol, &kNbdProtocol};
+constexpr const Protocol* kProtocols[] = {&kFileProtocol, &kNbdProtocol, &kNullCoProtocol, &kNullAioProtocol,
+                                          &kBlkdebugProtocol};
 
 }  // namespace
 

@@ -94,5 +94,8 @@ extern const Format kRawFormat;
 extern const Format kQcow2Format;
 extern const Protocol kFileProtocol;
 extern const Protocol kNbdProtocol;
+extern const Protocol kNullCoProtocol;
+extern const Protocol kNullAioProtocol;
+extern const Protocol kBlkdebugProtocol;
 
 }  // namespace berth::block

@@ -175,7 +175,11 @@ Result<std::unique_ptr<Image>> OpenImage(Options options, const OpenFlags& flags
 }
 
 Result<std::unique_ptr<Image>> OpenProtocol(const std::string& filename, const OpenFlags& flags) {
-  auto image = TRY(OpenProtocolOptions({{"filename", filename}}, flags));
+  return OpenProtocol(Options{{"filename", filename}}, flags);
+}
+
+Result<std::unique_ptr<Image>> OpenProtocol(Options options, const OpenFlags& flags) {
+  auto image = TRY(OpenProtocolOptions(std::move(options), flags));
   TRY(LockFileImage(image.get(), false));
   return image;
 }

@@ -25,6 +25,7 @@ Result<std::unique_ptr<Image>> OpenImage(Options options, const OpenFlags& flags
 
 // The protocol level alone: the bytes themselves.
 Result<std::unique_ptr<Image>> OpenProtocol(const std::string& filename, const OpenFlags& flags);
+Result<std::unique_ptr<Image>> OpenProtocol(Options options, const OpenFlags& flags);
 
 // The format that is most sure of these bytes.
 const Format* Probe(std::span<const uint8_t> head, std::string_view filename);

@@ -4,9 +4,11 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <sstream>
 
+#include "block/blkdebug.h"
 #include "block/options.h"
 #include "img/object.h"
 
@@ -119,6 +121,49 @@ int RaiseSignal(IoSession*, const Words& words) {
   return 0;
 }
 
+// The image of the chain that can stop requests; null if there is none.
+block::DebugImage* DebugOf(IoSession* session) {
+  block::Image* image = session->image.get();
+  while (auto* const format = dynamic_cast<block::FormatImage*>(image)) image = format->file();
+  return dynamic_cast<block::DebugImage*>(image);
+}
+
+// `act` tells an errno value.
+template <typename Act>
+int WithDebug(IoSession* session, std::string_view what, Act act) {
+  block::DebugImage* const debug = DebugOf(session);
+  const int error = debug == nullptr ? EOPNOTSUPP : act(debug);
+  if (error != 0) fmt::print("Could not {}: {}\n", what, std::strerror(error));
+  return error;
+}
+
+int Break(IoSession* session, const Words& words) {
+  return WithDebug(session, "set breakpoint", [&](block::DebugImage* debug) {
+    debug->SetListener([](std::string_view text) {
+      fmt::print("blkdebug: {}\n", text);
+      std::fflush(stdout);
+    });
+    return debug->Break(words[1], words[2]);
+  });
+}
+
+int Resume(IoSession* session, const Words& words) {
+  return WithDebug(session, "resume request",
+                   [&](block::DebugImage* debug) { return debug->Resume(words[1]); });
+}
+
+int RemoveBreak(IoSession* session, const Words& words) {
+  return WithDebug(session, "remove breakpoint " + words[1],
+                   [&](block::DebugImage* debug) { return debug->RemoveBreak(words[1]); });
+}
+
+int WaitBreak(IoSession* session, const Words& words) {
+  return WithDebug(session, "wait for " + words[1], [&](block::DebugImage* debug) {
+    debug->WaitBreak(words[1]);
+    return 0;
+  });
+}
+
 int Abort(IoSession*, const Words&) { std::abort(); }
 
 constexpr IoCommand kCommands[] = {
@@ -129,6 +174,7 @@ constexpr IoCommand kCommands[] = {
     {"aio_write", IoAioWrite, 2, -1, "[-Cfiquz] [-P pattern] off len [len..]",
      "asynchronously writes a number of bytes", true, true},
     {"alloc", IoAlloc, 1, 2, "offset [count]", "checks if offset is allocated in the file"},
+    {"break", Break, 2, 2, "event tag", "sets a breakpoint on event and tags the stopped request as tag"},
     {"close", CloseImage, 0, 0, "", "close the current open file"},
     {"discard", IoDiscard, 2, -1, "[-Cq] off len", "discards a number of bytes at a specified offset", true,
      true},
@@ -144,11 +190,14 @@ constexpr IoCommand kCommands[] = {
      "reads a number of bytes at a specified offset"},
     {"readv", IoReadv, 2, -1, "[-Cqv] [-P pattern] off len [len..]",
      "reads a number of bytes at a specified offset"},
+    {"remove_break", RemoveBreak, 1, 1, "tag", "remove a breakpoint by tag"},
     {"reopen", Reopen, 0, -1, "[(-r|-w)] [-c cache] [-o options]", "reopens an image with new options"},
+    {"resume", Resume, 1, 1, "tag", "resumes the request tagged as tag"},
     {"sigraise", RaiseSignal, 1, 1, "signal", "raises a signal", false},
     {"sleep", Sleep, 1, 1, "", "waits for the given value in milliseconds", false},
     {"truncate", IoTruncate, 1, 3, "[-m prealloc_mode] off", "truncates the current file at the given offset",
      true, true},
+    {"wait_break", WaitBreak, 1, 1, "tag", "waits for the suspension of a request"},
     {"write", IoWrite, 2, -1, "[-bcCfnquz] [-P pattern | -s source_file] off len",
      "writes a number of bytes at a specified offset", true, true},
     {"writev", IoWritev, 2, -1, "[-Cfq] [-P pattern] off len [len..]",

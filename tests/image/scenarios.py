@@ -105,6 +105,15 @@ ARGUMENTS = {
         "io --image-opts -c length driver=qcow2,file.filename=q", "!file r 1048576 0 4096 1",
         "io -f raw -c info -c map -c 'read -v 4090 10' -c 'read -C 0 512' -c 'write -s r 65536 5000' r", "io -c length r",
         "io -n -f raw -c 'read -P 1 1 4000' -c 'write -P 9 5 1000' -c 'read -P 9 5 1000' r"],
+    "blkdebug": [
+        "create -q -f qcow2 q 1M", "io -c 'write 256k 64k' q",
+        "io -c 'break write_aio A' -c 'aio_write -P 3 0 64k' -c 'wait_break A' -c 'read -P 0 512k 512' -c 'resume A' -c aio_flush "
+        "-c 'resume B' -c 'remove_break X' -c 'break foo A' --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=q",
+        "io -c 'break flush_to_os A' -c 'resume A' -c 'remove_break A' q", "io -c 'break A' -c resume -c wait_break q",
+        "io -c 'write 128k 64k' -c 'write 128k 64k' --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=q,"
+        "file.inject-error.0.event=write_aio,file.inject-error.0.once=on,file.inject-error.0.errno=28", "check q",
+        "info --image-opts driver=blkdebug", "info null-co://", "io -f raw -c length null-co://",
+        "io --image-opts -c length -c 'read -P 0 0 1k' driver=null-aio,size=1M,read-zeroes=on", "info null-co://x"],
     "convert_backing": ["!file base 4194304 0 1000000 1", "create -q -f qcow2 -b base -F raw o 6M",
                         "!io -c 'write 512k 100k' -c 'write -z 2M 128k' -c 'write 5M 70k' o",
                         "convert -O qcow2 o flat", "map --output=json flat", "convert -O qcow2 -B base -F raw o thin",
