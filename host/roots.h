@@ -12,6 +12,9 @@ struct HostRoots {
   std::string dev = "/dev";
   // The cgroup v2 hierarchy.
   std::string cgroup = "/sys/fs/cgroup";
+  // Below it, what guests' cgroups are made in: one at the top, that is made when it is needed, or one that
+  // is there and was delegated ("system.slice/berth-guests.service").
+  std::string guests_cgroup = "berth";
   // The names of PCI vendors, devices and classes; functions stay nameless if it is not there.
   std::string pci_ids = "/usr/share/misc/pci.ids";
   // The kernels' modules, a directory for each release.

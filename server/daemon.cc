@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/trace.h"
 #include "server/api/services.h"
+#include "server/autopilot/autopilot.h"
 #include "server/guest/adoption.h"
 #include "server/guest/verbs.h"
 
@@ -86,6 +87,8 @@ class BerthDaemon final : public Daemon {
     std::vector<grpc::Service*> services;
     for (const auto& service : services_) services.push_back(service.get());
     server_ = TRY(StartServer(options_.listen, services));
+    if (options_.control.writer != nullptr)
+      autopilot_ = TRY(StartAutopilot(engine_, verbs_, options_.control));
     expiry_ = std::jthread([this](const std::stop_token& stop) { DeleteExpired(stop); });
     return Ok();
   }
@@ -93,6 +96,7 @@ class BerthDaemon final : public Daemon {
   void Shutdown() override {
     if (server_) server_->Shutdown();
     expiry_ = {};
+    autopilot_.reset();
     operations_.Shutdown();
     // Consoles' last callbacks are on the loop.
     loop_->Call([] {});
@@ -133,6 +137,7 @@ class BerthDaemon final : public Daemon {
   StepExecutor executor_{*host_, steps_};
   LoopRunner loop_runner_{*loop_};
   OperationRunner operations_{operation_table_};
+  Measurements measurements_;
   Engine engine_{.loop = *loop_,
                  .host = *host_,
                  .table = guest_table_,
@@ -141,6 +146,7 @@ class BerthDaemon final : public Daemon {
                  .events = events_,
                  .executor = executor_,
                  .operations = operations_,
+                 .measurements = measurements_,
                  .settings = {},
                  .vmm_program = {},
                  .confinement = {}};
@@ -149,6 +155,7 @@ class BerthDaemon final : public Daemon {
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<Server> server_;
   std::jthread expiry_;
+  std::unique_ptr<Autopilot> autopilot_;
 };
 
 }  // namespace

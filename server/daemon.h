@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "host/control/control.h"
 #include "server/api/server.h"
 #include "server/guest/engine.h"
 #include "server/overcommit/settings.h"
@@ -25,6 +26,8 @@ struct DaemonOptions {
   std::vector<Setting> policy_settings;  // What it was read from.
   std::vector<std::string>
       trace_patterns;  // Trace events to enable, here and in VMMs: "ROOM/EVENT", as a glob.
+  // What the autopilot reads and writes the host by; without a writer there is none.
+  host::HostControl control;
   std::string version;
   std::chrono::milliseconds describe_timeout{10'000};  // See Engine.
 };

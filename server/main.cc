@@ -54,7 +54,7 @@ bool StartLog(const std::string& level) {
 }
 
 int Main(int argc, char* argv[]) {
-  const auto options = ParseOptions(argc, argv, BERTH_VERSION);
+  auto options = ParseOptions(argc, argv, BERTH_VERSION);
   if (!options) {
     std::fprintf(stderr, "berthd: %s\n", options.error().message().c_str());
     return kExitUsage;
@@ -74,6 +74,7 @@ int Main(int argc, char* argv[]) {
   ::signal(SIGPIPE, SIG_IGN);
 
   const std::unique_ptr<host::SysfsWriter> writer = host::CreateSysfsWriter();
+  options->daemon.control.writer = writer.get();
   auto daemon = StartDaemon(options->daemon, CreateRealHost({.writer = writer.get()}, net::CreateVfPort()));
   if (!daemon) {
     LOG_ERROR("{}", daemon.error().ToString());

@@ -107,6 +107,9 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       return Ok();
     case v1::Request::kSetBalloon:
       return TRY(machine())->SetBalloon(request.set_balloon().size_bytes());
+    case v1::Request::kReadBalloon:
+      *reply->mutable_balloon() = TRY(TRY(machine())->ReadBalloon());
+      return Ok();
     case v1::Request::kPlugDevice:
       *reply->mutable_device() =
           TRY(TRY(machine())->PlugDevice(request.plug_device().device(), std::move(fds)));

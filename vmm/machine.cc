@@ -31,6 +31,10 @@ unsigned PopulatingThreads() {
   return static_cast<unsigned>(std::clamp(CPU_COUNT(&cpus), 1, kMost));
 }
 
+tl::unexpected<Error> NoBalloon() {
+  return berth::Fail(Error(Code::kFailedPrecondition, "the machine has no balloon").Reason("NO_BALLOON"));
+}
+
 }  // namespace
 
 Machine::Machine(const v1::MachineConfig& config, EventLoop* control, EventLog* events)
@@ -104,8 +108,12 @@ Status Machine::CreateRam(Descriptors& fds) {
   addresses_ = TRY(PlanAddressMap(total, address_bits_, 0, 0));
   for (const v1::MemoryNode& node : config_.memory_nodes()) {
     const std::vector<uint32_t> host_nodes(node.host_nodes().begin(), node.host_nodes().end());
-    ram_blocks_.push_back(
-        TRY(RamBlock::Create(TRY(fds.Take(node.memory_fd())), node.size_bytes(), host_nodes)));
+    if (node.mergeable() && config_.vfio_container_fd_plus_one() != 0) {
+      return berth::Fail(Code::kInvalidArgument, "memory that devices reach by DMA cannot be merged");
+    }
+    ram_blocks_.push_back(node.mergeable() ? TRY(RamBlock::CreateMergeable(node.size_bytes(), host_nodes))
+                                           : TRY(RamBlock::Create(TRY(fds.Take(node.memory_fd())),
+                                                                  node.size_bytes(), host_nodes)));
   }
 
   std::vector<RamRange> ranges;
@@ -425,9 +433,31 @@ void Machine::PressPowerButton() { power_->PressButton(); }
 Status Machine::AttachConsole(UniqueFd stream) { return console_->Attach(std::move(stream)); }
 
 Status Machine::SetBalloon(uint64_t size_bytes) {
-  if (devices_.balloon == nullptr)
-    return berth::Fail(Code::kFailedPrecondition, "the machine has no balloon");
+  if (devices_.balloon == nullptr) return NoBalloon();
   return devices_.balloon->SetTarget(size_bytes);
+}
+
+Result<v1::BalloonReport> Machine::ReadBalloon() const {
+  if (devices_.balloon == nullptr) return NoBalloon();
+  const BalloonState state = devices_.balloon->state();
+  const BalloonStatistics said = devices_.balloon->statistics();
+  devices_.balloon->RequestStatistics();
+  v1::BalloonReport report;
+  report.set_target_bytes(state.target_bytes);
+  report.set_actual_bytes(state.actual_bytes);
+  report.set_discarded_bytes(state.discarded_bytes);
+  report.set_answers(said.updates);
+  const auto tell = [&](BalloonStatistics::Tag tag, void (v1::BalloonReport::*set)(uint64_t)) {
+    if (const auto& value = said.values[tag]) (report.*set)(*value);
+  };
+  tell(BalloonStatistics::kSwapIn, &v1::BalloonReport::set_swapped_in_bytes);
+  tell(BalloonStatistics::kSwapOut, &v1::BalloonReport::set_swapped_out_bytes);
+  tell(BalloonStatistics::kMajorFaults, &v1::BalloonReport::set_major_faults);
+  tell(BalloonStatistics::kFree, &v1::BalloonReport::set_free_bytes);
+  tell(BalloonStatistics::kTotal, &v1::BalloonReport::set_total_bytes);
+  tell(BalloonStatistics::kAvailable, &v1::BalloonReport::set_available_bytes);
+  tell(BalloonStatistics::kCaches, &v1::BalloonReport::set_cache_bytes);
+  return report;
 }
 
 void Machine::Fail(const std::string& why) {

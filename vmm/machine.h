@@ -52,7 +52,9 @@ class Machine {
   Status Reset();
   void PressPowerButton();
   Status AttachConsole(UniqueFd stream);
+  // FAILED_PRECONDITION, NO_BALLOON; and VirtioBalloon::SetTarget's.
   Status SetBalloon(uint64_t size_bytes);
+  Result<v1::BalloonReport> ReadBalloon() const;
 
   // One more device, and one less: the requests of these names (control.proto), with their errors.
   Result<v1::DeviceState> PlugDevice(const v1::DeviceConfig& device, Descriptors fds);

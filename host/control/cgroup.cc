@@ -93,6 +93,9 @@ Status MakeGuestDirectory(const HostControl& control, const std::string& path) {
   TRY(WriteFile(control, control.roots.cgroup + "/cgroup.subtree_control", "+cpuset +cpu"));
   TRY(MakeDirectory(control, ours));
   TRY(WriteFile(control, ours + "/cgroup.subtree_control", "+cpuset +cpu"));
+  // Memory is accounted for where the kernel can.
+  for (const std::string& parent : {control.roots.cgroup, ours})
+    (void)control.writer->Write(parent + "/cgroup.subtree_control", "+memory", kWriteTime);
   return MakeDirectory(control, path);
 }
 

@@ -51,11 +51,22 @@ Result<std::unique_ptr<RamBlock>> RamBlock::Create(UniqueFd memory, uint64_t siz
     return Fail(Code::kResourceExhausted, "the guest's memory file has {}, not {}",
                 HumanSize(static_cast<uint64_t>(info.st_size)), HumanSize(size_bytes));
   }
-  void* address =
-      ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory.get(), 0);
+  return Map(std::move(memory), size_bytes, MAP_SHARED, host_nodes);
+}
+
+Result<std::unique_ptr<RamBlock>> RamBlock::CreateMergeable(uint64_t size_bytes,
+                                                            std::span<const uint32_t> host_nodes) {
+  auto block = TRY(Map(UniqueFd(), size_bytes, MAP_PRIVATE | MAP_ANONYMOUS, host_nodes));
+  if (::madvise(block->address_, size_bytes, MADV_MERGEABLE) != 0)
+    LOG_WARNING("guest memory is not merged: {}", SystemError(errno, "mark it").message());
+  return block;
+}
+
+Result<std::unique_ptr<RamBlock>> RamBlock::Map(UniqueFd fd, uint64_t size_bytes, int flags,
+                                                std::span<const uint32_t> host_nodes) {
+  void* address = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd.get(), 0);
   if (address == MAP_FAILED) return FailErrno(errno, "map {} of guest memory", HumanSize(size_bytes));
-  std::unique_ptr<RamBlock> block(
-      new RamBlock(std::move(memory), static_cast<uint8_t*>(address), size_bytes));
+  std::unique_ptr<RamBlock> block(new RamBlock(std::move(fd), static_cast<uint8_t*>(address), size_bytes));
   if (host_nodes.empty()) {
     AllocateNearby(block->address_, size_bytes);
   } else {

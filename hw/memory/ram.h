@@ -1,4 +1,5 @@
-// The memory behind guest RAM: a shared mapping of a memfd or a hugetlbfs file that was handed to us.
+// The memory behind guest RAM: a shared mapping of a memfd or a hugetlbfs file that was handed to us, or
+// private memory whose pages the kernel may merge with equal ones.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,10 @@ class RamBlock {
   // RESOURCE_EXHAUSTED when the file is shorter or the binding is refused.
   static Result<std::unique_ptr<RamBlock>> Create(UniqueFd memory, uint64_t size_bytes,
                                                   std::span<const uint32_t> host_nodes);
+  // Memory of this process alone, without a file (mapping().fd is -1), which KSM may merge: it merges
+  // anonymous pages only. Not for memory that devices reach by DMA.
+  static Result<std::unique_ptr<RamBlock>> CreateMergeable(uint64_t size_bytes,
+                                                           std::span<const uint32_t> host_nodes);
   ~RamBlock();
   RamBlock(const RamBlock&) = delete;
 
@@ -31,6 +36,8 @@ class RamBlock {
   HostMapping Slice(uint64_t offset, uint64_t size_bytes) const;
 
  private:
+  static Result<std::unique_ptr<RamBlock>> Map(UniqueFd fd, uint64_t size_bytes, int flags,
+                                               std::span<const uint32_t> host_nodes);
   RamBlock(UniqueFd fd, uint8_t* address, uint64_t size)
       : fd_(std::move(fd)), address_(address), size_(size) {}
   const UniqueFd fd_;

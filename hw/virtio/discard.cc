@@ -21,8 +21,10 @@ void PageDiscarder::Discard(const GuestMemory& memory, uint64_t address, uint64_
     const uint64_t from = AlignUp(first - there.start, kPageSize);
     const uint64_t to = AlignDown(last - there.start, kPageSize);
     if (from >= to) continue;
-    // Shared memory: MADV_REMOVE punches a hole into the file, for everyone who maps it.
-    if (::madvise(ram.mapping.address + from, to - from, MADV_REMOVE) != 0) {
+    // Shared memory: MADV_REMOVE punches a hole into the file, for everyone who maps it. Without a file the
+    // pages are this process's own.
+    const int advice = ram.mapping.fd >= 0 ? MADV_REMOVE : MADV_DONTNEED;
+    if (::madvise(ram.mapping.address + from, to - from, advice) != 0) {
       LOG_WARNING_LIMITED("cannot give back {} bytes at {:#x}: {}", to - from, there.start + from,
                           SystemError(errno, "discard guest memory").message());
       continue;

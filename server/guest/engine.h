@@ -10,6 +10,7 @@
 #include "server/guest/guest_book.h"
 #include "server/guest/host_effects.h"
 #include "server/guest/launcher.h"
+#include "server/guest/measurements.h"
 #include "server/operation/operation_runner.h"
 #include "server/store/guest_table.h"
 #include "server/store/quarantine_table.h"
@@ -25,6 +26,7 @@ struct Engine {
   EventLog& events;
   StepExecutor& executor;
   OperationRunner& operations;
+  Measurements& measurements;
 
   LaunchSettings settings;
   std::string vmm_program;

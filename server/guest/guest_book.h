@@ -45,9 +45,13 @@ struct GuestEntry {
   std::set<std::string> unplugged GUARDED_BY(mutex);
   std::map<std::string, std::string> failed GUARDED_BY(mutex);
 
+  std::optional<v1::GuestUsage> usage GUARDED_BY(mutex);  // While it runs; of no interest to the store.
+
   v1::Guest Get() EXCLUDES(mutex) {
     MutexLock lock(mutex);
-    return stored.guest;
+    v1::Guest guest = stored.guest;
+    if (usage) *guest.mutable_usage() = *usage;
+    return guest;
   }
   // Null while there is none.
   std::shared_ptr<Vmm> GetVmm() EXCLUDES(mutex) {

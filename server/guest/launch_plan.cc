@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "net/host/mac_address.h"
 #include "server/guest/device_spec_check.h"
+#include "server/guest/resource_policy.h"
 #include "server/guest/spec_check.h"
 
 namespace berth::server {
@@ -80,9 +81,13 @@ class Planner {
     const uint64_t page_size = spec_.memory().page_size_bytes();
     node->set_size_bytes(size_bytes);
     node->set_page_size_bytes(page_size);
-    node->set_memory_fd(Add(MemoryDescriptor{.name = fmt::format("{}-memory{}", machine_->name(), index),
-                                             .size_bytes = size_bytes,
-                                             .page_size_bytes = page_size == 0 ? 4096 : page_size}));
+    if (CanMerge(spec_) && PolicyOf(spec_.resource_policy(), settings_.policy.guest_defaults).merge_pages) {
+      node->set_mergeable(true);
+    } else {
+      node->set_memory_fd(Add(MemoryDescriptor{.name = fmt::format("{}-memory{}", machine_->name(), index),
+                                               .size_bytes = size_bytes,
+                                               .page_size_bytes = page_size == 0 ? 4096 : page_size}));
+    }
     const bool given =
         index < spec_.memory().nodes_size() && spec_.memory().nodes(index).distances_size() > 0;
     const std::vector<int> distances = given

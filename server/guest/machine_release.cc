@@ -34,6 +34,7 @@ Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
   {
     MutexLock lock(guest.mutex);
     guest.reservation.reset();
+    guest.usage.reset();
   }
   std::optional<Error> shown = why;
   if (!undone) {

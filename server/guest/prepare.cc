@@ -101,7 +101,7 @@ Status CheckApart(const PlacementRequest& request) {
 // Admits the guest to the host as a whole, and then finds its place.
 Result<Placement> AdmitAndPlace(const host::HostSnapshot& host, const Ledger& ledger,
                                 const v1::GuestSpec& spec, const HostPolicy& policy,
-                                PlacementRequest request) {
+                                const std::vector<OverheadSample>& overhead, PlacementRequest request) {
   TRY(CheckPolicyOf(spec, policy.guest_defaults));
   TRY(CheckApart(request));
   TRY(LimitNodes(policy, &request));
@@ -111,7 +111,7 @@ Result<Placement> AdmitAndPlace(const host::HostSnapshot& host, const Ledger& le
   const HostUse use = UseOf(model, RoomBeside(model, ledger), request.page_size_bytes, vcpus);
   const bool page_size_known = use.memory_bytes > 0;
   if (page_size_known) {
-    const Admission admission = TRY(Admit(policy, DemandOf(spec, request, policy), use, {}));
+    const Admission admission = TRY(Admit(policy, DemandOf(spec, request, policy), use, overhead));
     for (const std::string& warning : admission.warnings) LOG_WARNING("{}: {}", request.guest, warning);
     request.millicpus_per_shared_vcpu = admission.millicpus_per_shared_vcpu;
     request.memory_permille = admission.memory_permille;
@@ -125,6 +125,7 @@ Result<Placement> AdmitAndPlace(const host::HostSnapshot& host, const Ledger& le
 Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
                                    const std::vector<Claim>& claims,
                                    const std::vector<Quarantined>& quarantined, const Ledger& ledger,
+                                   const std::vector<OverheadSample>& overhead,
                                    const LaunchSettings& settings, PrepareFor purpose) {
   const v1::GuestSpec& spec = guest.guest.spec();
   const host::HostSnapshot snapshot = TRY(host.Snapshot());
@@ -133,7 +134,7 @@ Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
   PlacementRequest request = ToPlacementRequest(spec, prepared.devices);
   request.guest = guest.guest.name();
   prepared.placement = TRY(AdmitAndPlace(snapshot, purpose == PrepareFor::kStart ? ledger : Ledger(), spec,
-                                         settings.policy, std::move(request)));
+                                         settings.policy, overhead, std::move(request)));
   TRY(CheckBridges(snapshot, spec));
   prepared.plan = MakeLaunchPlan(guest, prepared.devices, prepared.placement, settings);
   TRY(CheckFiles(host, prepared.plan, spec, purpose));

@@ -7,6 +7,7 @@
 #include "server/guest/host_effects.h"
 #include "server/guest/launch_plan.h"
 #include "server/guest/resolved_device.h"
+#include "server/overcommit/overhead.h"
 #include "server/placement/placement.h"
 #include "server/store/guest_table.h"
 
@@ -26,10 +27,11 @@ enum class PrepareFor {
 };
 
 // The errors of ResolveDevices, Admit, Place and OpenFile; NOT_FOUND, BRIDGE_NOT_FOUND; FAILED_PRECONDITION,
-// HOST_NODE_NOT_FOR_GUESTS. Changes nothing.
+// HOST_NODE_NOT_FOR_GUESTS. Changes nothing. `overhead` is what running monitors were seen to take.
 Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
                                    const std::vector<Claim>& claims,
                                    const std::vector<Quarantined>& quarantined, const Ledger& ledger,
+                                   const std::vector<OverheadSample>& overhead,
                                    const LaunchSettings& settings, PrepareFor purpose);
 
 // What of it the guest's owner is shown: the placement, the devices and the network interfaces.

@@ -33,6 +33,17 @@ Status CheckIoLimit(const std::string& field, const v1::IoLimit& limit) {
   return Ok();
 }
 
+LastResort LastResortOf(v1::ResourcePolicySpec::LastResort last_resort) {
+  switch (last_resort) {
+    case v1::ResourcePolicySpec::FREEZE:
+      return LastResort::kFreeze;
+    case v1::ResourcePolicySpec::EVICT:
+      return LastResort::kEvict;
+    default:
+      return LastResort::kNone;
+  }
+}
+
 }  // namespace
 
 GuestPolicy PolicyOf(const v1::ResourcePolicySpec& spec, const GuestPolicy& defaults) {
@@ -43,7 +54,15 @@ GuestPolicy PolicyOf(const v1::ResourcePolicySpec& spec, const GuestPolicy& defa
   if (spec.has_memory_reservation_percent())
     policy.memory_reservation_percent = spec.memory_reservation_percent();
   if (spec.has_memory_limit_percent()) policy.memory_limit_percent = spec.memory_limit_percent();
+  if (spec.has_merge_pages()) policy.merge_pages = spec.merge_pages();
+  if (spec.last_resort() != v1::ResourcePolicySpec::LAST_RESORT_UNSPECIFIED)
+    policy.last_resort = LastResortOf(spec.last_resort());
   return policy;
+}
+
+bool CanMerge(const v1::GuestSpec& spec) {
+  return spec.assigned_devices_size() + spec.hot_plug_ports_size() == 0 &&
+         (spec.memory().page_size_bytes() == 0 || spec.memory().page_size_bytes() == 4096);
 }
 
 Status CheckPolicyOf(const v1::GuestSpec& spec, const GuestPolicy& defaults) {
@@ -64,6 +83,13 @@ Status CheckResourcePolicy(const v1::GuestSpec& spec) {
     return BadField("resource_policy.io_limits", "at most {}", kMaxIoLimits);
   for (int i = 0; i < policy.io_limits_size(); ++i) {
     TRY(CheckIoLimit(fmt::format("resource_policy.io_limits[{}]", i), policy.io_limits(i)));
+  }
+  if (!v1::ResourcePolicySpec::LastResort_IsValid(policy.last_resort())) {
+    return BadField("resource_policy.last_resort", "unknown value {}", int{policy.last_resort()});
+  }
+  if (policy.merge_pages() && !CanMerge(spec)) {
+    return BadField("resource_policy.merge_pages",
+                    "memory in huge pages, or within reach of assigned devices, is not merged");
   }
   const int limit = policy.memory_limit_percent();
   if (spec.assigned_devices_size() + spec.hot_plug_ports_size() > 0 && limit > 0 && limit < 100) {

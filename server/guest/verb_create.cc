@@ -7,6 +7,7 @@
 #include "server/guest/spec_check.h"
 #include "server/guest/verbs.h"
 #include "server/guest/verbs_internal.h"
+#include "server/overcommit/cpu_peak.h"
 
 namespace berth::server {
 namespace {
@@ -43,8 +44,12 @@ Error Abandon(Engine& engine, GuestEntry& guest, Error error) {
 }  // namespace
 
 Result<PreparedStart> GuestVerbs::Prepare(const StoredGuest& guest, PrepareFor purpose) {
+  const Measurements::Values measured = engine_.measurements.Get();
+  std::vector<OverheadSample> overhead;
+  for (const auto& [name, sample] : measured.overhead) overhead.push_back(sample);
   return PrepareStart(engine_.host, guest, TRY(engine_.table.Claims()), TRY(engine_.quarantine.List()),
-                      LedgerOf(engine_.book.All()), engine_.settings, purpose);
+                      CountByUse(LedgerOf(engine_.book.All()), measured.peaks, measured.reserved), overhead,
+                      engine_.settings, purpose);
 }
 
 Result<Operation> GuestVerbs::Create(const v1::CreateGuestRequest& request) {

@@ -58,7 +58,10 @@ Status CheckMemory(const HostPolicy& host, const GuestDemand& guest, const HostU
   const bool huge = guest.size.page_size_bytes != kOrdinaryPageBytes;
   const uint64_t counted = guest.size.memory_bytes * static_cast<uint64_t>(admission.memory_permille) / 1000;
   const uint64_t wanted = counted + (huge ? 0 : admission.overhead_bytes);
-  const uint64_t left = use.memory_bytes - std::min(use.memory_bytes, use.promised_bytes);
+  const uint64_t limit =
+      huge || host.memory.guest_memory_bytes == 0 ? use.memory_bytes : host.memory.guest_memory_bytes;
+  const uint64_t there = std::min(use.memory_bytes, limit);
+  const uint64_t left = there - std::min(there, use.promised_bytes);
   if (wanted <= left) return Ok();
   std::string why = HumanSize(guest.size.memory_bytes);
   if (huge) why += fmt::format(" in pages of {}", HumanSize(guest.size.page_size_bytes));
@@ -69,8 +72,8 @@ Status CheckMemory(const HostPolicy& host, const GuestDemand& guest, const HostU
     why +=
         fmt::format(", with {} of its monitor's {}", HumanSize(admission.overhead_bytes), HumanSize(wanted));
   return Exhausted(huge ? "NOT_ENOUGH_HUGE_PAGES" : "NOT_ENOUGH_MEMORY",
-                   fmt::format("{}; of {} for guests {} are promised, {} left", why,
-                               HumanSize(use.memory_bytes), HumanSize(use.promised_bytes), HumanSize(left)));
+                   fmt::format("{}; of {} for guests {} are promised, {} left", why, HumanSize(there),
+                               HumanSize(use.promised_bytes), HumanSize(left)));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/bytes.h"
 #include "host/sysfs.h"
 
 namespace berth::server {
@@ -20,6 +21,17 @@ constexpr SettingName kNames[] = {
     {"cpu-shares", "a vCPU's weight against others: 1 to 10000"},
     {"memory-reservation-percent", "of its memory what is never taken back from a guest"},
     {"memory-limit-percent", "of its memory what a guest gets at most; 0 for no limit"},
+    {"merge-pages", "whether equal pages of guests may be merged: on or off"},
+    {"last-resort", "what may be done with a guest when the host runs out of memory: none, freeze or evict"},
+    {"memory-autopilot", "whether berthd acts when memory runs short: on or off"},
+    {"guest-memory-mib", "memory for guests in all, in MiB; 0 for the host's"},
+    {"memory-available-percent", "of the host's memory what is kept available: 1 to 50"},
+    {"memory-pressure-percent", "of the time what tasks may wait for memory: 1 to 100"},
+    {"memory-interval-seconds", "between looks at memory and CPU time: 1 to 60"},
+    {"cpu-peak-sigmas",
+     "counts guests that share by what they will use at most: the mean and so many standard deviations; 0 to "
+     "10, "
+     "0 to count by cpu-ratio alone"},
 };
 
 // Digits of a number are few: a longer text is none of ours.
@@ -85,6 +97,65 @@ class Parser {
     return Ok();
   }
 
+  Status Between(const char* name, int least, int most, int* number) const {
+    const Setting* setting = Find(settings_, name);
+    if (setting == nullptr) return Ok();
+    const std::string& text = setting->value;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number);
+    if (error == std::errc() && end == text.data() + text.size() && *number >= least && *number <= most)
+      return Ok();
+    return BadSetting(Code::kInvalidArgument, *setting,
+                      fmt::format("is no whole number from {} to {}", least, most));
+  }
+
+  // One of the words, by its index.
+  Status Word(const char* name, std::span<const char* const> words, int* index) const {
+    const Setting* setting = Find(settings_, name);
+    if (setting == nullptr) return Ok();
+    const auto found = std::find(words.begin(), words.end(), setting->value);
+    if (found == words.end())
+      return BadSetting(Code::kInvalidArgument, *setting,
+                        fmt::format("is none of {}", fmt::join(words, ", ")));
+    *index = static_cast<int>(found - words.begin());
+    return Ok();
+  }
+  Status OnOff(const char* name, bool* value) const {
+    static constexpr const char* kWords[] = {"off", "on"};
+    int index = *value ? 1 : 0;
+    TRY(Word(name, kWords, &index));
+    *value = index == 1;
+    return Ok();
+  }
+
+  Status Memory(MemoryPolicy* memory) const {
+    TRY(OnOff("memory-autopilot", &memory->autopilot));
+    TRY(Between("memory-available-percent", 1, 50, &memory->available_percent));
+    TRY(Between("memory-pressure-percent", 1, 100, &memory->pressure_percent));
+    TRY(Between("memory-interval-seconds", 1, 60, &memory->interval_seconds));
+    int mib = 0;
+    TRY(Between("guest-memory-mib", 0, kMaxGuestMemoryMib, &mib));
+    memory->guest_memory_bytes = static_cast<uint64_t>(mib) * kMiB;
+    return Ok();
+  }
+
+  Status Guest(GuestPolicy* guest) const {
+    static constexpr const char* kLastResorts[] = {"none", "freeze", "evict"};
+    TRY(Number("cpu-reservation-percent", &guest->cpu_reservation_percent));
+    TRY(Number("cpu-limit-percent", &guest->cpu_limit_percent));
+    TRY(Number("cpu-shares", &guest->cpu_shares));
+    TRY(Number("memory-reservation-percent", &guest->memory_reservation_percent));
+    TRY(Number("memory-limit-percent", &guest->memory_limit_percent));
+    TRY(OnOff("merge-pages", &guest->merge_pages));
+    int last_resort = 0;
+    TRY(Word("last-resort", kLastResorts, &last_resort));
+    guest->last_resort = static_cast<LastResort>(last_resort);
+    if (const Status checked = CheckGuestPolicy(*guest); !checked) {
+      return BadSetting(Code::kInvalidArgument, *Find(settings_, checked.error().field()),
+                        checked.error().message());
+    }
+    return Ok();
+  }
+
   Status Set(const char* name, host::CpuSet* set) const {
     const Setting* setting = Find(settings_, name);
     if (setting == nullptr) return Ok();
@@ -116,16 +187,9 @@ class Parser {
     TRY(Disjoint("shared-cpus", pools.shared, "housekeeping-cpus", pools.housekeeping));
     TRY(Disjoint("shared-cpus", pools.shared, "dedicated-cpus", pools.dedicated));
     TRY(Set("guest-nodes", &policy.guest_nodes));
-    GuestPolicy& guest = policy.guest_defaults;
-    TRY(Number("cpu-reservation-percent", &guest.cpu_reservation_percent));
-    TRY(Number("cpu-limit-percent", &guest.cpu_limit_percent));
-    TRY(Number("cpu-shares", &guest.cpu_shares));
-    TRY(Number("memory-reservation-percent", &guest.memory_reservation_percent));
-    TRY(Number("memory-limit-percent", &guest.memory_limit_percent));
-    if (const Status checked = CheckGuestPolicy(guest); !checked) {
-      return BadSetting(Code::kInvalidArgument, *Find(settings_, checked.error().field()),
-                        checked.error().message());
-    }
+    TRY(Guest(&policy.guest_defaults));
+    TRY(Memory(&policy.memory));
+    TRY(Between("cpu-peak-sigmas", 0, kMaxPeakSigmas, &policy.cpu_peak_sigmas));
     return policy;
   }
 
@@ -159,6 +223,10 @@ Status CheckAgainstHost(const HostPolicy& policy, const std::vector<Setting>& se
     for (const host::NumaNode& known : host.memory.nodes) nodes.Insert(known.id);
     return BadSetting(Code::kFailedPrecondition, *Find(settings, "guest-nodes"),
                       fmt::format("the host has no NUMA node {}; it has {}", node, nodes.ToString()));
+  }
+  if (policy.memory.guest_memory_bytes > host.memory.total_bytes) {
+    return BadSetting(Code::kFailedPrecondition, *Find(settings, "guest-memory-mib"),
+                      fmt::format("the host has {}", HumanSize(host.memory.total_bytes)));
   }
   const ResolvedCpuPools pools = Resolve(policy.pools, host.cpus);
   if (!pools.dedicated.empty() || !pools.shared.empty()) return Ok();

@@ -12,6 +12,7 @@
 //   ignore_unplug        keeps its devices until they are pulled out
 //   eject=ID             gives up this device when its reset button is pressed
 //   break=ID             this device reports an error then
+//   available_mib=N      says so of its balloon
 //
 // Its console prints "console of NAME\n" and then echoes.
 #include <poll.h>
@@ -61,6 +62,10 @@ const char* NameOf(const control::Request& request) {
       return "read_counters";
     case control::Request::kEnableTrace:
       return "enable_trace";
+    case control::Request::kReadBalloon:
+      return "read_balloon";
+    case control::Request::kSetBalloon:
+      return "set_balloon";
     default:
       return "other";
   }
@@ -248,6 +253,17 @@ class FakeVmm {
       case control::Request::kEnableTrace:
         reply.mutable_traced()->set_matched(request.enable_trace().pattern() == "hw/*" ? 3 : 0);
         break;
+      case control::Request::kSetBalloon:
+        balloon_.set_target_bytes(request.set_balloon().size_bytes());
+        balloon_.set_actual_bytes(request.set_balloon().size_bytes());
+        break;
+      case control::Request::kReadBalloon: {
+        const std::string available = ToldOf("available_mib");
+        balloon_.set_answers(balloon_.answers() + 1);
+        if (!available.empty()) balloon_.set_available_bytes(std::stoull(available) << 20);
+        *reply.mutable_balloon() = balloon_;
+        break;
+      }
       case control::Request::kPlugDevice: {
         auto* state = built_.add_devices();
         state->set_id(request.plug_device().device().id());
@@ -288,6 +304,7 @@ class FakeVmm {
   control::MachineConfig machine_;
   std::string command_line_;
   control::Built built_;
+  control::BalloonReport balloon_;
   control::MachineState state_ = control::BUILDING;
 };
 

@@ -34,6 +34,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   }
   CHECK(policy->cpu_ratio >= 1000 && policy->cpu_ratio <= kMaxCpuRatio);
   CHECK(policy->memory_ratio >= 1000 && policy->memory_ratio <= kMaxMemoryRatio);
+  CHECK(policy->memory.available_percent >= 1 && policy->memory.available_percent <= 50);
+  CHECK(policy->memory.pressure_percent >= 1 && policy->memory.pressure_percent <= 100);
+  CHECK(policy->memory.interval_seconds >= 1 && policy->memory.interval_seconds <= 60);
+  CHECK(policy->cpu_peak_sigmas >= 0 && policy->cpu_peak_sigmas <= kMaxPeakSigmas);
   CHECK((policy->pools.dedicated & policy->pools.shared).empty());
   CHECK(CheckGuestPolicy(policy->guest_defaults).has_value());
   (void)CheckAgainstHost(*policy, settings, berth::host::SampleHost());

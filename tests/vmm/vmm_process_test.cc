@@ -133,6 +133,26 @@ TEST_F(VmmProcessTest, EveryRequestIsAnswered) {
   EXPECT_EQ(vmm->Wait(), 0);
 }
 
+TEST_F(VmmProcessTest, TheBalloonIsRead) {
+  auto vmm = *VmmProcess::Create(kForever, [](v1::MachineConfig& config, std::vector<UniqueFd>&) {
+    config.mutable_memory_nodes(0)->set_mergeable(true);
+    config.add_devices()->mutable_balloon();
+  });
+  v1::Request set, read;
+  set.mutable_set_balloon()->set_size_bytes(1 << 20);
+  ASSERT_TRUE(vmm->Ask(set));
+  read.mutable_read_balloon();
+  const auto reply = vmm->Ask(read);
+  ASSERT_TRUE(reply) << reply.error().message();
+  EXPECT_EQ(reply->balloon().target_bytes(), 1u << 20);
+  EXPECT_EQ(reply->balloon().actual_bytes(), 0u);
+  EXPECT_EQ(reply->balloon().answers(), 0u);  // There is no driver.
+  EXPECT_FALSE(reply->balloon().has_available_bytes());
+
+  auto without = *VmmProcess::Create(kForever);
+  EXPECT_EQ(without->Ask(read).error().code(), Code::kFailedPrecondition);
+}
+
 TEST_F(VmmProcessTest, AllKindsOfDevicesAreBuiltAndReset) {
   const auto add = [](v1::MachineConfig& config, std::vector<UniqueFd>& fds) {
     UniqueFd image(::memfd_create("image", MFD_CLOEXEC));

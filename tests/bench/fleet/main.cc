@@ -8,6 +8,8 @@
 #include <boost/program_options.hpp>
 #include <fmt/format.h>
 
+#include "tests/bench/fleet/estimate.h"
+#include "tests/bench/fleet/memory.h"
 #include "tests/bench/fleet/simulation.h"
 
 namespace berth::fleet {
@@ -16,7 +18,7 @@ namespace {
 namespace po = boost::program_options;
 
 struct Options {
-  int hosts = 500, arrivals = 50'000, seeds = 5;
+  int hosts = 500, arrivals = 50'000, seeds = 5, memory_hosts = 50;
   uint64_t first_seed = 1;
 };
 
@@ -47,32 +49,6 @@ const std::vector<Metric>& Metrics() {
        [](const Outcome& o) { return 100 * o.fragmentation; }},
   };
   return metrics;
-}
-
-// Two-sided 95% of Student's t for 1 to 9 degrees of freedom; beyond, the normal distribution's.
-double StudentT(size_t degrees) {
-  constexpr double kTable[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262};
-  return degrees >= 1 && degrees <= 9 ? kTable[degrees - 1] : 1.96;
-}
-
-struct Estimate {
-  double mean = 0, half_width = 0;
-};
-
-Estimate EstimateOf(const std::vector<double>& values) {
-  Estimate estimate;
-  for (double value : values) estimate.mean += value / static_cast<double>(values.size());
-  if (values.size() < 2) return estimate;
-  double squares = 0;
-  for (double value : values) squares += (value - estimate.mean) * (value - estimate.mean);
-  const double deviation = std::sqrt(squares / static_cast<double>(values.size() - 1));
-  estimate.half_width =
-      StudentT(values.size() - 1) * deviation / std::sqrt(static_cast<double>(values.size()));
-  return estimate;
-}
-
-std::string Text(const Estimate& estimate) {
-  return fmt::format("{:.2f} ±{:.2f}", estimate.mean, estimate.half_width);
 }
 
 // Less is better: Berth's by the best peer's, or the other way round.
@@ -132,6 +108,39 @@ class Report {
   std::string worst_case_;
 };
 
+// Not compared by a ratio: what is gained in one line is paid for in another.
+void PrintMemory(const Options& options) {
+  struct MemoryMetric {
+    const char* name;
+    double MemoryOutcome::*value;
+  };
+  constexpr MemoryMetric kMetrics[] = {
+      {"time that some task waits for memory, %", &MemoryOutcome::stalled_percent},
+      {"hosts that run out of memory, %", &MemoryOutcome::out_of_memory},
+      {"time of guests with less than they need, %", &MemoryOutcome::squeezed_percent},
+      {"changes of a guest's balloon an hour", &MemoryOutcome::balloons_an_hour}};
+  const std::vector<MemoryRuleKind> kinds = MemoryRules();
+  std::vector<std::vector<MemoryOutcome>> outcomes(kinds.size());
+  fmt::print("memory sold one and a half times, {} hosts for an hour\n{:42}", options.memory_hosts, "");
+  for (size_t kind = 0; kind < kinds.size(); ++kind) {
+    fmt::print("{:>18}", kinds[kind].name);
+    for (int seed = 0; seed < options.seeds; ++seed)
+      outcomes[kind].push_back(SimulateMemory(kinds[kind], options.memory_hosts,
+                                              options.first_seed + static_cast<uint64_t>(seed)));
+  }
+  fmt::print("\n");
+  for (const MemoryMetric& metric : kMetrics) {
+    fmt::print("{:42}", metric.name);
+    for (const auto& of_rule : outcomes) {
+      std::vector<double> values;
+      for (const MemoryOutcome& outcome : of_rule) values.push_back(outcome.*metric.value);
+      fmt::print("{:>18}", Text(EstimateOf(values)));
+    }
+    fmt::print("\n");
+  }
+  fmt::print("\n");
+}
+
 int Run(const Options& options) {
   const std::vector<host::HostSnapshot> kinds = HostKinds();
   std::vector<server::HostModel> models;
@@ -165,6 +174,7 @@ int Run(const Options& options) {
     report.Print(first_fit ? "the same hosts for all (first fit)" : "each rule's own choice of hosts", names,
                  outcomes);
   }
+  PrintMemory(options);
   report.Close();
   return 0;
 }
@@ -177,6 +187,8 @@ int main(int argc, char** argv) {
   berth::fleet::Options options;
   po::options_description described("berth-fleet-sim: places guests on made-up fleets\n\nOptions");
   described.add_options()("help,h", "this")  //
+      ("memory-hosts", po::value(&options.memory_hosts)->default_value(options.memory_hosts),
+       "hosts that were sold more memory than they have")  //
       ("hosts", po::value(&options.hosts)->default_value(options.hosts), "hosts of the fleet")(
           "arrivals", po::value(&options.arrivals)->default_value(options.arrivals), "guests that arrive")(
           "seeds", po::value(&options.seeds)->default_value(options.seeds), "sequences of arrivals")(
@@ -197,7 +209,8 @@ int main(int argc, char** argv) {
   }
   constexpr int kMaxHosts = 100'000, kMaxArrivals = 10'000'000, kMaxSeeds = 1000;
   if (options.hosts < 1 || options.hosts > kMaxHosts || options.arrivals < 2 ||
-      options.arrivals > kMaxArrivals || options.seeds < 1 || options.seeds > kMaxSeeds) {
+      options.arrivals > kMaxArrivals || options.seeds < 1 || options.seeds > kMaxSeeds ||
+      options.memory_hosts < 1 || options.memory_hosts > kMaxHosts) {
     fmt::print(stderr, "berth-fleet-sim: at most {} hosts, {} arrivals (at least 2), {} seeds\n", kMaxHosts,
                kMaxArrivals, kMaxSeeds);
     return 2;

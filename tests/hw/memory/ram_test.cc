@@ -71,6 +71,14 @@ TEST(RamBlock, ANumaNodeThatCannotBeIsNamed) {
   EXPECT_THAT(block.error().message(), HasSubstr("100000"));
 }
 
+TEST(RamBlock, MergeableMemoryIsPrivateAndWithoutAFile) {
+  auto block = RamBlock::CreateMergeable(kMiB, {});
+  ASSERT_TRUE(block) << block.error().message();
+  EXPECT_EQ((*block)->mapping().fd, -1);
+  (*block)->mapping().address[kMiB - 1] = 7;
+  EXPECT_EQ((*block)->Slice(kMiB - 1, 1).address[0], 7);
+}
+
 TEST(RamBlock, ADescriptorThatIsNoFileIsRefused) {
   EXPECT_FALSE(RamBlock::Create(*CreateEventFd(), kMiB, {}));
   EXPECT_FALSE(RamBlock::Create(UniqueFd(), kMiB, {}));

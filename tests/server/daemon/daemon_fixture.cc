@@ -11,6 +11,8 @@ DaemonOptions DaemonFixture::Options() const {
   options.vmm_program = FAKE_VMM;
   options.confinement = {.namespaces = false, .empty_root = false, .user_and_limits = false};
   options.listen.socket_path = scratch_ / "api";
+  options.control = control_;
+  options.policy.memory.interval_seconds = 1;
   options.version = "test";
   options.describe_timeout = std::chrono::milliseconds(300);
   return options;

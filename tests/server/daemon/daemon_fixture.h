@@ -69,6 +69,7 @@ class DaemonFixture : public testing::Test {
 
   const ScratchDir scratch_;
   const std::string kernel_ = scratch_.Write("vmlinuz", "a kernel");
+  host::HostControl control_;  // For the autopilot of the daemons to come; without a writer they have none.
   FakeHost* host_ = nullptr;
   std::unique_ptr<Daemon> daemon_;
   std::shared_ptr<grpc::Channel> channel_;

@@ -77,6 +77,13 @@ TEST(Admission, ARefusalForMemoryShowsTheSum) {
   EXPECT_THAT(refused.error().message(), HasSubstr("of 30 GiB for guests 15 GiB are promised, 15 GiB left"));
 }
 
+TEST(Admission, WhatIsForGuestsMayBeLessThanThereIs) {
+  HostPolicy policy;
+  policy.memory.guest_memory_bytes = 16 * kGiB;
+  EXPECT_THAT(Admit(policy, Guest(1, 2 * kGiB), kUse, {}).error().message(),
+              HasSubstr("of 16 GiB for guests 15 GiB are promised, 1 GiB left"));
+}
+
 TEST(Admission, NoGuestIsWiderThanItsHost) {
   EXPECT_EQ(Admit({}, Guest(17, kGiB), kUse, {}).error().reason(), "GUEST_WIDER_THAN_HOST");
   GuestDemand guest = Guest(9, kGiB);

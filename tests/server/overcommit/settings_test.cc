@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/bytes.h"
 #include "tests/fakes/sample_host.h"
 
 namespace berth::server {
@@ -36,7 +37,15 @@ TEST(HostPolicySettings, AreRead) {
                                              {"shared-cpus", "4-7"},
                                              {"guest-nodes", "1"},
                                              {"cpu-shares", "250"},
-                                             {"cpu-limit-percent", "50"}}));
+                                             {"cpu-limit-percent", "50"},
+                                             {"merge-pages", "on"},
+                                             {"last-resort", "freeze"},
+                                             {"memory-autopilot", "off"},
+                                             {"guest-memory-mib", "2048"},
+                                             {"memory-available-percent", "15"},
+                                             {"memory-pressure-percent", "20"},
+                                             {"memory-interval-seconds", "2"},
+                                             {"cpu-peak-sigmas", "5"}}));
   ASSERT_TRUE(policy) << policy.error().message();
   EXPECT_EQ(policy->cpu_ratio, 2500);
   EXPECT_EQ(policy->memory_ratio, 1250);
@@ -46,6 +55,14 @@ TEST(HostPolicySettings, AreRead) {
   EXPECT_EQ(policy->guest_nodes, CpuSet{1});
   EXPECT_EQ(policy->guest_defaults.cpu_shares, 250);
   EXPECT_EQ(policy->guest_defaults.cpu_limit_percent, 50);
+  EXPECT_TRUE(policy->guest_defaults.merge_pages);
+  EXPECT_EQ(policy->guest_defaults.last_resort, LastResort::kFreeze);
+  EXPECT_EQ(policy->memory, (MemoryPolicy{.autopilot = false,
+                                          .available_percent = 15,
+                                          .pressure_percent = 20,
+                                          .interval_seconds = 2,
+                                          .guest_memory_bytes = 2 * kGiB}));
+  EXPECT_EQ(policy->cpu_peak_sigmas, 5);
   EXPECT_EQ(*ParseHostPolicy({}), HostPolicy{});
 }
 
@@ -62,6 +79,12 @@ TEST(HostPolicySettings, WrongOnesAreRefusedWithTheirLine) {
   ExpectRefused({{"memory-reservation-percent", "80"}, {"memory-limit-percent", "70"}}, "berthd.ini:2",
                 "below");
   ExpectRefused({{"memory-reservation-percent", "120"}}, "berthd.ini:1", "no percentage");
+  ExpectRefused({{"memory-available-percent", "0"}}, "berthd.ini:1", "from 1 to 50");
+  ExpectRefused({{"memory-pressure-percent", "101"}}, "berthd.ini:1", "from 1 to 100");
+  ExpectRefused({{"memory-interval-seconds", "0"}}, "berthd.ini:1", "from 1 to 60");
+  ExpectRefused({{"cpu-peak-sigmas", "11"}}, "berthd.ini:1", "from 0 to 10");
+  ExpectRefused({{"last-resort", "kill"}}, "berthd.ini:1", "none of none, freeze, evict");
+  ExpectRefused({{"merge-pages", "yes"}}, "berthd.ini:1", "none of off, on");
   ExpectRefused({{"shared-cpus", "0-"}}, "berthd.ini:1", "list of numbers");
 }
 
@@ -83,6 +106,7 @@ TEST(HostPolicySettings, MustSuitTheHost) {
   EXPECT_EQ(refusal({{"shared-cpus", "6-9"}}),
             "berthd.ini:1: shared-cpus = 6-9: the host has no CPUs 8-9; it has 0-7");
   EXPECT_THAT(refusal({{"housekeeping-cpus", "0-7"}}), HasSubstr("no CPU"));
+  EXPECT_THAT(refusal({{"guest-memory-mib", "67108864"}}), HasSubstr("the host has"));
 }
 
 TEST(HostPolicySettings, OriginsAreLines) {
