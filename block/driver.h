@@ -68,6 +68,9 @@ struct Format {
   Status (*create)(const std::string& filename, const CreateOptions& options) = nullptr;
   // Whether its images can be written compressed (FormatImage::Pack).
   bool compresses = false;
+  // Options of `amend`, and the change of an open image to what those given say. Null: cannot be changed.
+  std::span<const CreateOption> amend_options{};
+  Status (*amend)(FormatImage* image, const CreateOptions& options) = nullptr;
   // For `size_bytes` of which `source` (may be null) is the content. Null: cannot tell.
   Result<Measurement> (*measure)(const CreateOptions& options, Image* source) = nullptr;
 };

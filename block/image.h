@@ -82,4 +82,9 @@ int WriteZeroes(Image* image, uint64_t offset, uint64_t length, bool may_unmap);
 int Discard(Image* image, uint64_t offset, uint64_t length);
 int Flush(Image* image);
 
+// What such a number says; `what` was being done.
+inline Status ToStatus(int error, std::string_view what) {
+  return error == 0 ? Ok() : FailErrno(error, "{}", what);
+}
+
 }  // namespace berth::block

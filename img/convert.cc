@@ -3,10 +3,13 @@
 #include <cstring>
 #include <thread>
 
+#include "block/bitmap.h"
 #include "block/open.h"
 #include "block/options.h"
+#include "img/bitmap_copy.h"
 #include "img/copier.h"
 #include "img/create.h"
+#include "img/snapshot_list.h"
 #include "img/tool.h"
 
 namespace berth::img {
@@ -20,10 +23,11 @@ struct Request {
   std::string output;
   CreateRequest create{.format = "raw"};
   std::string source_cache = "writeback", target_cache = "unsafe";
+  std::string snapshot;  // -l; empty: the disk as it is.
   CopyOptions copy;
   block::OpenFlags source_flags, target_flags{.writable = true};
   bool quiet = false, progress = false, skip_create = false, target_options = false;
-  bool offload = false, bitmaps = false, explicit_sparse = false;
+  bool offload = false, bitmaps = false, skip_broken_bitmaps = false, explicit_sparse = false;
 };
 
 bool ParseSparse(const char* text, Request* request) {
@@ -65,7 +69,8 @@ bool ParseArguments(int argc, char** argv, Request* request) {
                        {"target-image-opts", no_argument, nullptr, kOptionTargetImageOpts},
                        {"salvage", no_argument, nullptr, kOptionSalvage},
                        {"target-is-zero", no_argument, nullptr, kOptionTargetIsZero},
-                       {"bitmaps", no_argument, nullptr, kOptionBitmaps}});
+                       {"bitmaps", no_argument, nullptr, kOptionBitmaps},
+                       {"skip-broken-bitmaps", no_argument, nullptr, kOptionSkipBroken}});
   for (int option = arguments.Next(); option != -1; option = arguments.Next()) {
     switch (option) {
       case 'f':
@@ -90,8 +95,8 @@ bool ParseArguments(int argc, char** argv, Request* request) {
         request->create.options.emplace_back(::optarg);
         break;
       case 'l':
-        Complain("Failed to load snapshot: converting a snapshot is not supported yet");
-        return false;
+        request->snapshot = ::optarg;
+        break;
       case 'S':
         if (!ParseSparse(::optarg, request)) return false;
         break;
@@ -120,10 +125,12 @@ bool ParseArguments(int argc, char** argv, Request* request) {
       case 'U':
         request->source_flags.force_share = true;
         break;
-      case 'r':
-        if (!ParseSizeArgument(::optarg, "rate limit")) return false;
-        Complain("a rate limit (-r) is not supported yet");
-        return false;
+      case 'r': {
+        const auto rate = ParseSizeArgument(::optarg, "rate limit");
+        if (!rate) return false;
+        request->copy.bytes_per_second = *rate;
+        break;
+      }
       case kOptionImageOpts:
         request->source.is_options = true;
         break;
@@ -138,6 +145,9 @@ bool ParseArguments(int argc, char** argv, Request* request) {
         break;
       case kOptionBitmaps:
         request->bitmaps = true;
+        break;
+      case kOptionSkipBroken:
+        request->skip_broken_bitmaps = true;
         break;
       default:
         break;
@@ -156,7 +166,9 @@ bool ParseArguments(int argc, char** argv, Request* request) {
 }
 
 const char* Contradiction(const Request& request) {
-  if (request.bitmaps) return "copying bitmaps (--bitmaps) is not supported yet";
+  if (request.skip_broken_bitmaps && !request.bitmaps) {
+    return "Use of --skip-broken-bitmaps requires --bitmaps";
+  }
   if (request.copy.target_is_zero && !request.skip_create) return "--target-is-zero requires use of -n flag";
   if (request.target_options && !request.skip_create) return "--target-image-opts requires use of -n flag";
   if (request.skip_create && !request.create.options.empty())
@@ -237,6 +249,26 @@ std::unique_ptr<block::Image> OpenTarget(Request* request, uint64_t size) {
   return image;
 }
 
+// Whether the source's bitmaps can be copied; complains if not.
+bool CheckBitmaps(const Request& request, const std::vector<block::Image*>& sources) {
+  if (sources.size() > 1) {
+    Complain("Copying bitmaps only possible with single source");
+    return false;
+  }
+  auto* store = dynamic_cast<block::BitmapStore*>(sources[0]);
+  if (store == nullptr || !store->CanHaveBitmaps()) {
+    Complain("Source lacks bitmap support");
+    return false;
+  }
+  for (const block::BitmapInfo& info : store->Bitmaps()) {
+    if (!info.inconsistent || request.skip_broken_bitmaps) continue;
+    Complain("Cannot copy inconsistent bitmap '{}'", info.name);
+    fmt::print(stderr, "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove'\n");
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 int Convert(int argc, char** argv) {
@@ -263,15 +295,28 @@ int Convert(int argc, char** argv) {
     sources.push_back(images.back().get());
     size += sources.back()->size_bytes();
   }
+  if (!request.snapshot.empty()) {
+    if (sources.size() > 1) {
+      Complain("No support for concatenating multiple snapshot");
+      return 1;
+    }
+    if (!ViewSnapshot(sources[0], request.snapshot)) return 1;
+  }
   const block::Format* format = block::FindFormat(request.create.format);
   if (format == nullptr || (!request.skip_create && format->create == nullptr)) {
     Complain("Unknown file format '{}'", request.create.format);
     return 1;
   }
+  if (request.bitmaps && !CheckBitmaps(request, sources)) return 1;
   const auto target = request.skip_create ? OpenTarget(&request, size) : MakeTarget(&request, size);
   if (target == nullptr) return 1;
   if (request.copy.compress && !format->compresses) {
     Complain("Compression not supported for this file format");
+    return 1;
+  }
+  auto* bitmaps = dynamic_cast<block::BitmapStore*>(target.get());
+  if (request.bitmaps && (bitmaps == nullptr || !bitmaps->CanHaveBitmaps())) {
+    Complain("Format driver '{}' does not support bitmaps", target->driver());
     return 1;
   }
   Progress progress(request.progress && !request.quiet);
@@ -282,7 +327,8 @@ int Convert(int argc, char** argv) {
   }
   progress.Show(size, size);
   progress.End();
-  return 0;
+  if (!request.bitmaps) return 0;
+  return CopyBitmaps(images[0].get(), target.get(), request.skip_broken_bitmaps) ? 0 : 1;
 }
 
 }  // namespace berth::img

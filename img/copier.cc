@@ -61,8 +61,9 @@ bool Copier::Classify(uint64_t offset, Segment* segment, bool* skip) {
     start += candidate->size_bytes();
   }
   const uint64_t left = source->size_bytes() - (offset - start);
-  const auto status = options_.target_has_backing ? block::StatusOf(source, offset - start, left)
-                                                  : block::StatusAbove(source, nullptr, offset - start, left);
+  const auto status = options_.target_has_backing
+                          ? block::StatusOf(source, offset - start, left)
+                          : block::StatusAbove(source, options_.base, offset - start, left);
   *segment = {.offset = offset};
   *skip = false;
   if (!status) {
@@ -76,7 +77,7 @@ bool Copier::Classify(uint64_t offset, Segment* segment, bool* skip) {
   }
   segment->length = status->length;
   const bool from_backing = options_.target_has_backing && !status->allocated && !status->zero;
-  if (from_backing) {
+  if (from_backing || (options_.base != nullptr && !status->allocated)) {
     *skip = true;
     return true;
   }
@@ -191,10 +192,25 @@ bool Copier::ReadSources(uint64_t offset, std::span<uint8_t> out) {
   return true;
 }
 
+// Waits until what was copied before is no more than the limit allows.
+void Copier::Throttle(uint64_t bytes) {
+  if (options_.bytes_per_second == 0) return;
+  const std::chrono::duration<double> takes(static_cast<double>(bytes) /
+                                            static_cast<double>(options_.bytes_per_second));
+  std::chrono::steady_clock::time_point turn;
+  {
+    MutexLock lock(mutex_);
+    turn = std::max(not_before_, std::chrono::steady_clock::now());
+    not_before_ = turn + std::chrono::duration_cast<std::chrono::steady_clock::duration>(takes);
+  }
+  std::this_thread::sleep_until(turn);
+}
+
 bool Copier::Carry(const Segment& segment, Buffers* buffers) {
   if (segment.kind == Segment::Kind::kZero) {
     return WaitForTurn(segment.ticket) && WriteZeroes(segment.offset, segment.length);
   }
+  Throttle(segment.length);
   buffers->data.resize(std::max<uint64_t>(buffers->data.size(), segment.length));
   const std::span<uint8_t> data(buffers->data.data(), segment.length);
   if (!ReadSources(segment.offset, data)) return false;
@@ -211,7 +227,7 @@ bool Copier::WriteData(const Segment& segment, std::span<const uint8_t> data) {
   for (uint64_t at = 0; at < data.size();) {
     bool zero = false;
     uint64_t length = data.size();
-    if (options_.sparse_bytes != 0) {
+    if (options_.sparse_bytes != 0 && !options_.overwrite) {
       // Units of the disk, not of the segment, so that where segments are cut does not show.
       const uint64_t unit = options_.sparse_bytes, into = (segment.offset + at) % unit;
       length = RunLength(

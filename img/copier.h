@@ -1,6 +1,7 @@
 // Copies the content of images, one behind the other, into another: what convert is about.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <span>
@@ -24,6 +25,9 @@ struct CopyOptions {
   bool target_is_zero = false;   // What is not written reads as zeroes.
   bool target_has_backing =
       false;  // What the source does not have itself is left to the target's backing image.
+  block::Image* base = nullptr;  // Only what lies above this image of the source's chain is copied.
+  bool overwrite = false;        // The target has content: zeroes are written as well, and all data as it is.
+  uint64_t bytes_per_second = 0;  // 0: no limit.
 };
 
 inline constexpr int kMaxCopyThreads = 16;
@@ -55,6 +59,7 @@ class Copier {
   bool Carry(const Segment& segment, Buffers* buffers) EXCLUDES(mutex_);
   bool ReadSources(uint64_t offset, std::span<uint8_t> out) EXCLUDES(mutex_);
   int Salvage(block::Image* source, uint64_t offset, std::span<uint8_t> out);
+  void Throttle(uint64_t bytes) EXCLUDES(mutex_);
   bool WaitForTurn(uint64_t ticket) EXCLUDES(mutex_);
   void EndTurn(uint64_t ticket) EXCLUDES(mutex_);
   bool WriteData(const Segment& segment, std::span<const uint8_t> data) EXCLUDES(mutex_);
@@ -79,6 +84,7 @@ class Copier {
   uint64_t turn_ GUARDED_BY(mutex_) = 0;
   bool failed_ GUARDED_BY(mutex_) = false;
   std::condition_variable turn_changed_;
+  std::chrono::steady_clock::time_point not_before_ GUARDED_BY(mutex_);  // With a rate limit.
 };
 
 }  // namespace berth::img

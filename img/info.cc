@@ -1,5 +1,3 @@
-#include <time.h>
-
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -8,6 +6,7 @@
 #include "block/open.h"
 #include "block/snapshot.h"
 #include "img/json.h"
+#include "img/snapshot_list.h"
 #include "img/text.h"
 #include "img/tool.h"
 
@@ -53,26 +52,7 @@ Json Describe(const block::Image& image, const std::string& filename) {
   return info;
 }
 
-void PrintSnapshots(const Json& snapshots) {
-  fmt::print("Snapshot list:\n{:<10}{:<17}{:>8}{:>20}{:>13}{:>11}\n", "ID", "TAG", "VM SIZE", "DATE",
-             "VM CLOCK", "ICOUNT");
-  for (const Json& snapshot : snapshots) {
-    const auto number = [&](const char* key) { return snapshot.at(key).get<uint64_t>(); };
-    const auto when = static_cast<time_t>(number("date-sec"));
-    tm local{};
-    char date[32] = "";
-    if (::localtime_r(&when, &local) != nullptr)
-      std::strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &local);
-    const uint64_t seconds = number("vm-clock-sec");
-    const std::string clock = fmt::format("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60,
-                                          seconds % 60, number("vm-clock-nsec") / 1'000'000);
-    fmt::print("{:<9} {:<16} {:>8}{:>20}{:>13}{:>11}\n", snapshot.at("id").get<std::string>(),
-               snapshot.at("name").get<std::string>(), SizeText(number("vm-state-size")), date, clock,
-               snapshot.contains("icount") ? std::to_string(snapshot["icount"].get<int64_t>()) : "");
-  }
-}
-
-void PrintHuman(const Json& info) {
+void PrintHuman(const Json& info, std::span<const block::Snapshot> snapshots) {
   const auto text = [&](const char* key) { return info.at(key).get<std::string>(); };
   const auto size = info.at("virtual-size").get<uint64_t>();
   fmt::print("image: {}\nfile format: {}\nvirtual size: {} ({} bytes)\n", text("filename"), text("format"),
@@ -92,7 +72,7 @@ void PrintHuman(const Json& info) {
       fmt::print("backing file format: {}\n", text("backing-filename-format"));
     }
   }
-  if (info.contains("snapshots")) PrintSnapshots(info["snapshots"]);
+  PrintSnapshots(snapshots);
   if (info.contains("format-specific")) {
     const Json data = InQemuOrder(info["format-specific"]["data"]);
     if (!data.empty()) {
@@ -133,6 +113,7 @@ int Info(int argc, char** argv) {
   source.name = arguments.Rest()[0];
 
   Json all = Json::array();
+  std::vector<std::vector<block::Snapshot>> snapshots;
   std::set<std::string> seen;
   for (;;) {
     if (!seen.insert(source.name).second) {
@@ -142,6 +123,8 @@ int Info(int argc, char** argv) {
     const auto image = OpenSource(source, flags);
     if (image == nullptr) return 1;
     all.push_back(Describe(*image, image->filename()));
+    const auto* format = dynamic_cast<const block::FormatImage*>(image.get());
+    snapshots.push_back(format == nullptr ? std::vector<block::Snapshot>() : format->Snapshots());
     const Json& last = all.back();
     if (!chain || !last.contains("full-backing-filename")) break;
     source = {.name = last["full-backing-filename"].get<std::string>()};
@@ -155,7 +138,7 @@ int Info(int argc, char** argv) {
   }
   for (size_t i = 0; i < all.size(); ++i) {
     if (i != 0) fmt::print("\n");
-    PrintHuman(all[i]);
+    PrintHuman(all[i], snapshots[i]);
   }
   return 0;
 }

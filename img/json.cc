@@ -39,7 +39,14 @@ nlohmann::ordered_json InQemuOrder(const nlohmann::ordered_json& value) {
 }
 
 std::string JsonText(const nlohmann::ordered_json& value) {
-  return InQemuOrder(value).dump(4, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+  std::string text = InQemuOrder(value).dump(4, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+  // An empty list takes two lines.
+  for (size_t at = text.find(": []"); at != text.npos; at = text.find(": []", at + 1)) {
+    const size_t line = text.rfind('\n', at) + 1;
+    const size_t indent = text.find_first_not_of(' ', line) - line;
+    text.replace(at, 4, ": [\n" + std::string(indent, ' ') + "]");
+  }
+  return text;
 }
 
 void PrintIndented(const nlohmann::ordered_json& value, int level) {

@@ -10,9 +10,12 @@ struct Command {
   std::string_view name;
   int (*run)(int argc, char** argv);
 };
-constexpr Command kCommands[] = {
-    {"check", Check}, {"compare", Compare}, {"convert", Convert}, {"create", Create}, {"info", Info},
-    {"map", Map},     {"measure", Measure}, {"resize", Resize},   {"serve", Serve},   {"io", Io}};
+constexpr Command kCommands[] = {{"amend", Amend},       {"bench", RunBench}, {"bitmap", Bitmap},
+                                 {"check", Check},       {"commit", Commit},  {"compare", Compare},
+                                 {"convert", Convert},   {"create", Create},  {"dd", Dd},
+                                 {"info", Info},         {"map", Map},        {"measure", Measure},
+                                 {"rebase", Rebase},     {"resize", Resize},  {"serve", Serve},
+                                 {"snapshot", Snapshot}, {"io", Io}};
 // Programs whose names it answers to, each of them one command.
 constexpr Command kPrograms[] = {{"qemu-nbd", Serve}, {"qemu-io", Io}};
 

@@ -3,6 +3,7 @@
 #include "block/format_image.h"
 #include "img/create.h"
 #include "img/json.h"
+#include "img/snapshot_list.h"
 #include "img/tool.h"
 
 namespace berth::img {
@@ -13,6 +14,7 @@ int Measure(int argc, char** argv) {
   Output output = Output::kHuman;
   block::OpenFlags flags;
   const char* output_text = nullptr;
+  std::string snapshot;
   Arguments arguments(argc, argv, "f:l:o:O:U",
                       {{"image-opts", no_argument, nullptr, kOptionImageOpts},
                        {"object", required_argument, nullptr, kOptionObject},
@@ -24,6 +26,7 @@ int Measure(int argc, char** argv) {
     if (option == 'o') target.options.emplace_back(::optarg);
     if (option == 'O') target.format = ::optarg;
     if (option == 'U') flags.force_share = true;
+    if (option == 'l') snapshot = ::optarg;
     if (option == kOptionImageOpts) source.is_options = true;
     if (option == kOptionOutput) output_text = ::optarg;
     if (option == kOptionSize) {
@@ -54,6 +57,7 @@ int Measure(int argc, char** argv) {
     source.name = rest[0];
     image = OpenSource(source, flags);
     if (image == nullptr) return 1;
+    if (!snapshot.empty() && !ViewSnapshot(image.get(), snapshot)) return 1;
   }
   const block::Format* format = nullptr;
   auto options = ParseCreateOptions(target, &format);

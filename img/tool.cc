@@ -162,6 +162,16 @@ bool AsksForHelp(std::string_view options) {
                      [](const auto& one) { return one.first == "help" || one.first == "?"; });
 }
 
+void PrintOptionTable(std::vector<block::CreateOption> options) {
+  std::sort(options.begin(), options.end(),
+            [](const block::CreateOption& a, const block::CreateOption& b) { return a.name < b.name; });
+  static constexpr std::string_view kTypes[] = {"<str>", "<bool (on/off)>", "<size>", "<num>"};
+  for (const block::CreateOption& option : options) {
+    const std::string head = fmt::format("{}={}", option.name, kTypes[static_cast<size_t>(option.type)]);
+    fmt::print("  {:<22} - {}\n", head, option.help);
+  }
+}
+
 int PrintCreateOptions(const std::string& name, const std::string& filename) {
   const block::Format* format = block::FindFormat(name);
   if (format == nullptr || format->create == nullptr) {
@@ -169,19 +179,13 @@ int PrintCreateOptions(const std::string& name, const std::string& filename) {
     return 1;
   }
   const block::Protocol* protocol = filename.empty() ? nullptr : block::ProtocolOf(filename);
-  std::vector<block::CreateOption> options = MergedOptions(*format, protocol);
-  std::sort(options.begin(), options.end(),
-            [](const block::CreateOption& a, const block::CreateOption& b) { return a.name < b.name; });
+  const std::vector<block::CreateOption> options = MergedOptions(*format, protocol);
   if (protocol == nullptr) {
     fmt::print("Supported {} options:\n", format->name);
   } else {
     fmt::print("Supported options:\n");
   }
-  static constexpr std::string_view kTypes[] = {"<str>", "<bool (on/off)>", "<size>", "<num>"};
-  for (const block::CreateOption& option : options) {
-    const std::string head = fmt::format("{}={}", option.name, kTypes[static_cast<size_t>(option.type)]);
-    fmt::print("  {:<22} - {}\n", head, option.help);
-  }
+  PrintOptionTable(options);
   if (protocol == nullptr) {
     fmt::print(
         "\nThe protocol level may support further options.\n"

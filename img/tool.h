@@ -68,6 +68,17 @@ enum LongOption : int {
   kOptionStartOffset,
   kOptionMaxLength,
   kOptionSize,
+  kOptionPattern,
+  kOptionFlushInterval,
+  kOptionNoDrain,
+  kOptionForce,
+  kOptionSkipBroken,
+  kOptionAdd,
+  kOptionRemove,
+  kOptionClear,
+  kOptionEnable,
+  kOptionDisable,
+  kOptionMerge,
 };
 
 // none, writeback, writethrough, directsync, unsafe; false for anything else.
@@ -97,6 +108,8 @@ class Progress {
   double shown_ = 0;
 };
 
+// A line each, by name.
+void PrintOptionTable(std::vector<block::CreateOption> options);
 // Prints the options that `create` of the format takes (-o help).
 int PrintCreateOptions(const std::string& format, const std::string& filename);
 // Those of a format and of the protocol that holds it.
@@ -113,6 +126,13 @@ int Measure(int argc, char** argv);
 int Resize(int argc, char** argv);
 int Serve(int argc, char** argv);
 int Io(int argc, char** argv);
+int Rebase(int argc, char** argv);
+int Commit(int argc, char** argv);
+int Dd(int argc, char** argv);
+int RunBench(int argc, char** argv);
+int Amend(int argc, char** argv);
+int Bitmap(int argc, char** argv);
+int Snapshot(int argc, char** argv);
 [[noreturn]] void Help();
 
 }  // namespace berth::img

@@ -90,14 +90,13 @@ int Checker::CountEntry(const L2Entry& entry, bool active, uint64_t* next_contig
   if ((entry.value & kL2Reserved) != 0)
     Corrupt("ERROR found l2 entry with reserved bits set: {:x}", entry.value);
   const uint64_t host = entry.host_offset();
-  const Kind kind = KindOf(header_, {entry.value & ~kL2Reserved, entry.bitmap}, 0);
   const bool placed = host != 0 || (header_.has_data_file() && entry.copied());
   if (!placed) return 0;
   if (!IsAligned(host, header_.cluster_bytes())) {
     Corrupt("ERROR offset={:x}: Cluster is not properly aligned; L2 entry corrupted.", host);
     return 0;
   }
-  if (active && (header_.extended_l2() || kind == Kind::kNormal)) {
+  if (active) {
     ++report_.allocated_clusters;
     if (*next_contiguous != 0 && host != *next_contiguous) ++report_.fragmented_clusters;
     *next_contiguous = host + header_.cluster_bytes();

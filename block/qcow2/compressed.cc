@@ -41,6 +41,7 @@ int Qcow2Image::WritePacked(uint64_t offset, std::span<const uint8_t> packed) {
   if (!IsAligned(offset, cluster) || offset >= size_ || packed.empty() || packed.size() >= cluster)
     return EINVAL;
   if (const int error = PrepareToChange(); error != 0) return error;
+  if (has_bitmaps_) RecordWrite(offset, cluster);
 
   uint64_t host = 0;
   AllocationList::iterator allocation;

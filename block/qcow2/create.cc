@@ -4,6 +4,7 @@
 
 #include "block/chain.h"
 #include "block/open.h"
+#include "block/qcow2/amend_options.h"
 #include "block/qcow2/image.h"
 
 namespace berth::block::qcow2 {
@@ -155,6 +156,18 @@ uint64_t FullyAllocated(const Header& header, uint64_t size) {
   return metadata + size + RefcountBytes(header, (metadata + size) / cluster);
 }
 
+// Of copies of these bitmaps: their bits, tables and directory.
+uint64_t BitmapBytes(const std::vector<BitmapInfo>& bitmaps, uint64_t disk_bytes, uint64_t cluster) {
+  uint64_t bytes = 0, directory = 0;
+  for (const BitmapInfo& info : bitmaps) {
+    if (info.inconsistent) continue;
+    const uint64_t pages = Bitmap{.info = info}.PageCount(disk_bytes, cluster);
+    bytes += pages * cluster + RoundUp(pages * 8, cluster);
+    directory += BitmapEntryBytes(info.name.size(), 0);
+  }
+  return bytes + RoundUp(directory, cluster);
+}
+
 // Bytes of clusters that hold data somewhere in the chain.
 Result<uint64_t> DataBytes(Image* source, uint64_t cluster) {
   uint64_t bytes = 0;
@@ -232,8 +245,10 @@ Result<Measurement> Measure(const CreateOptions& options, Image* source) {
   const uint64_t data = full ? size : source != nullptr ? TRY(DataBytes(source, cluster)) : 0;
   const uint64_t all = FullyAllocated(header, size);
   Measurement measured{.required_bytes = all - size + data, .fully_allocated_bytes = all};
-  const auto* same = dynamic_cast<const Qcow2Image*>(source);
-  if (header.version >= 3 && same != nullptr && same->header().version >= 3) measured.bitmap_bytes = 0;
+  auto* store = dynamic_cast<BitmapStore*>(source);
+  if (header.version >= 3 && store != nullptr && store->CanHaveBitmaps()) {
+    measured.bitmap_bytes = BitmapBytes(store->Bitmaps(), source->size_bytes(), cluster);
+  }
   return measured;
 }
 
@@ -253,6 +268,8 @@ const Format kQcow2Format{.name = "qcow2",
                           .create_options = qcow2::kCreateOptions,
                           .create = qcow2::Create,
                           .compresses = true,
+                          .amend_options = qcow2::kAmendTable,
+                          .amend = qcow2::Amend,
                           .measure = qcow2::Measure};
 
 }  // namespace berth::block

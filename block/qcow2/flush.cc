@@ -16,13 +16,20 @@ constexpr size_t kSlicesAtOnce = 256;
 
 Qcow2Image::~Qcow2Image() {
   if (limits_.read_only) return;
+  if (const Status stored = StoreBitmaps(); !stored) {
+    LOG_WARNING("{}: closing: {}", filename(), stored.error().message());
+  }
+  if (const int error = Settle(); error != 0) {
+    LOG_WARNING("{}: closing: {}", filename(), SystemError(error, "write metadata").message());
+  }
+}
+
+int Qcow2Image::Settle() {
   // Uncounting makes refcounts dirty once more.
   for (int i = 0; i < 2; ++i) {
-    if (const int error = FlushMetadata(); error != 0) {
-      LOG_WARNING("{}: closing: {}", filename(), SystemError(error, "write metadata").message());
-      return;
-    }
+    if (const int error = FlushMetadata(); error != 0) return error;
   }
+  return 0;
 }
 
 // Features that are only right while every writer knows them are dropped before the first change.
@@ -30,13 +37,16 @@ int Qcow2Image::PrepareToChange() {
   {
     MutexLock lock(mutex_);
     if (!prepared_) {
-      const uint64_t kept = header_.autoclear & kRawExternalData;
+      // Bitmaps that are kept right stay so.
+      const uint64_t bitmaps = has_bitmaps_ ? kBitmapsConsistent : 0;
+      const uint64_t kept = header_.autoclear & (kRawExternalData | bitmaps);
       if (kept != header_.autoclear) {
         Header changed = header_;
         changed.autoclear = kept;
         if (!WriteHeaderBytes(changed)) return EIO;
         header_.autoclear = kept;  // This field alone: others are being read.
       }
+      if (!BeginRecording()) return EIO;
       prepared_ = true;
     }
   }

@@ -208,7 +208,9 @@ Result<Header> ReadHeader(Image* file) {
   return header;
 }
 
-Result<std::vector<uint8_t>> EncodeHeader(const Header& header) {
+namespace {
+
+std::vector<uint8_t> Encode(const Header& header, bool with_names) {
   const uint64_t header_bytes =
       header.version == 2 ? kVersion2HeaderBytes : kKnownHeaderBytes + header.unknown_fields.size();
   std::vector<uint8_t> out(header_bytes);
@@ -236,7 +238,7 @@ Result<std::vector<uint8_t>> EncodeHeader(const Header& header) {
   if (header.has_data_file() && !header.data_file.empty()) {
     Append(&out, kExtensionDataFile, Bytes(header.data_file));
   }
-  if (header.version == 3) {
+  if (header.version == 3 && with_names) {
     std::vector<uint8_t> names(std::size(kFeatureNames) * kFeatureNameBytes);
     for (size_t i = 0; i < std::size(kFeatureNames); ++i) {
       uint8_t* entry = &names[i * kFeatureNameBytes];
@@ -254,6 +256,15 @@ Result<std::vector<uint8_t>> EncodeHeader(const Header& header) {
     const auto name = Bytes(header.backing_file);
     out.insert(out.end(), name.begin(), name.end());
   }
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<uint8_t>> EncodeHeader(const Header& header) {
+  std::vector<uint8_t> out = Encode(header, true);
+  // The names of features are for those who do not know them: they are the first to give way.
+  if (out.size() > header.cluster_bytes()) out = Encode(header, false);
   if (out.size() > header.cluster_bytes()) {
     return Fail(Code::kInvalidArgument,
                 "the header, its extensions and the backing file's name do not fit into the first cluster");

@@ -1,6 +1,6 @@
 // A qcow2 image. The methods are in files by what they are about: open.cc, map.cc (lookup and reading),
 // locate.cc (lookup that never waits), write.cc, zero.cc (zeroes, discards), flush.cc, compressed.cc,
-// check.cc, resize.cc, info.cc.
+// check.cc, resize.cc, info.cc, snapshot_change.cc, table_walk.cc, amend.cc, refcount_width.cc, bitmaps.cc.
 #pragma once
 
 #include <atomic>
@@ -14,8 +14,10 @@
 
 #include "base/bytes.h"
 #include "base/mutex.h"
+#include "block/bitmap.h"
 #include "block/driver.h"
 #include "block/format_image.h"
+#include "block/qcow2/bitmap.h"
 #include "block/qcow2/entry.h"
 #include "block/qcow2/header.h"
 #include "block/qcow2/io_gate.h"
@@ -36,6 +38,8 @@ struct SnapshotEntry {
 };
 Result<std::vector<SnapshotEntry>> ReadSnapshots(Image* file, const Header& header);
 uint64_t SnapshotTableBytes(const std::vector<SnapshotEntry>& entries);
+// The table's bytes; OUT_OF_RANGE if it would be larger than readers accept.
+Result<std::vector<uint8_t>> EncodeSnapshots(const std::vector<SnapshotEntry>& entries);
 
 // A run of guest bytes that the tables say one thing of.
 struct Mapping {
@@ -46,7 +50,7 @@ struct Mapping {
   L2Entry entry;      // Of the first cluster.
 };
 
-class Qcow2Image final : public FormatImage {
+class Qcow2Image final : public FormatImage, public SnapshotStore, public BitmapStore {
  public:
   Qcow2Image(std::unique_ptr<Image> file, std::unique_ptr<Image> data_file, Header header,
              const OpenFlags& flags);
@@ -75,6 +79,27 @@ class Qcow2Image final : public FormatImage {
   Status MakeEmpty() override;
   Status ChangeBacking(const std::optional<BackingReference>& reference) override;
   std::vector<Snapshot> Snapshots() const override;
+
+  Status CreateSnapshot(Snapshot snapshot) override;
+  Status ApplySnapshot(const SnapshotKey& key) override;
+  Status DeleteSnapshot(const SnapshotKey& key) override;
+  Status ViewSnapshot(const SnapshotKey& key) override;
+  int PerformOnVmState(const Request& request) override;
+
+  bool CanHaveBitmaps() const override;
+  std::vector<BitmapInfo> Bitmaps() override;
+  Status AddBitmap(const BitmapInfo& info) override;
+  Status RemoveBitmap(std::string_view name) override;
+  Status ClearBitmap(std::string_view name) override;
+  Status EnableBitmap(std::string_view name, bool enabled) override;
+  Result<std::vector<Range>> DirtyRanges(std::string_view name) override;
+  Status MarkDirty(std::string_view name, const std::vector<Range>& ranges) override;
+  Status StoreBitmaps() override;
+  // After Load, before anything else.
+  void LoadBitmapDirectory() EXCLUDES(mutex_);
+
+  // To what `options` say of compatibility, refcounts, data file and size. Nobody else uses the image.
+  Status Amend(const CreateOptions& options);
 
  private:
   friend class Checker;
@@ -152,6 +177,8 @@ class Qcow2Image final : public FormatImage {
 
   // flush.cc
   int FlushMetadata() EXCLUDES(mutex_, flush_mutex_);
+  // The same until nothing waits to be uncounted.
+  int Settle() EXCLUDES(mutex_, flush_mutex_);
   int RelieveCaches() EXCLUDES(mutex_, flush_mutex_);
   int WriteSlices(const std::vector<DirtySlice>& slices, Section section) EXCLUDES(mutex_);
   int Uncount(const std::vector<Range>& released) EXCLUDES(mutex_);
@@ -163,9 +190,48 @@ class Qcow2Image final : public FormatImage {
 
   // info.cc
   bool PreallocatedSparsely() EXCLUDES(mutex_);
+  Status TrimFile() EXCLUDES(mutex_);
 
   // compressed.cc
   int PlaceCompressed(uint64_t bytes, uint64_t* host) REQUIRES(mutex_);
+
+  // bitmaps.cc
+  Status LoadBitmap(Bitmap* bitmap) REQUIRES(mutex_);
+  Status BeginRecording() REQUIRES(mutex_);
+  void RecordWrite(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  Bitmap* FindBitmap(std::string_view name) REQUIRES(mutex_);
+  Result<Bitmap*> UsableBitmap(std::string_view name) REQUIRES(mutex_);
+  Status PrepareBitmapsToResize() EXCLUDES(mutex_);
+  Status ReleaseBitmapTable(const Bitmap& bitmap) REQUIRES(mutex_);
+  Status WriteBitmap(Bitmap* bitmap) REQUIRES(mutex_);
+  Status SwitchBitmapDirectory(std::span<const uint8_t> directory, uint64_t place) EXCLUDES(mutex_);
+
+  // snapshot_change.cc
+  Status BeginMetadataChange() EXCLUDES(mutex_);
+  Status EndMetadataChange() EXCLUDES(mutex_);
+  Result<uint64_t> WriteNewClusters(std::span<const uint8_t> bytes) EXCLUDES(mutex_);
+  Status SwitchSnapshots(std::vector<SnapshotEntry> entries) EXCLUDES(mutex_);
+  Status SwitchL1(std::vector<uint64_t> l1, uint64_t size_bytes) EXCLUDES(mutex_);
+  Status RefuseSnapshots() const;
+  Result<size_t> IndexOf(const SnapshotKey& key) const;
+
+  // amend.cc
+  Status Upgrade() EXCLUDES(mutex_);
+  Status Downgrade() EXCLUDES(mutex_);
+  Status ExpandZeroes() EXCLUDES(mutex_);
+  Status AmendFlags(const CreateOptions& options, uint32_t version) EXCLUDES(mutex_);
+
+  // refcount_width.cc
+  Status ChangeRefcountOrder(uint32_t order) EXCLUDES(mutex_);
+  Status CheckRefcountsFit(uint32_t order) EXCLUDES(mutex_);
+
+  // table_walk.cc
+  enum class CountChange : uint8_t { kCanIncrease, kIncrease, kDecrease };
+  Result<std::vector<uint64_t>> ReadL1(uint64_t offset, uint64_t entries);
+  int CountUse(uint64_t offset, uint64_t length, CountChange change) REQUIRES(mutex_);
+  int CountUses(std::span<const uint64_t> l1, CountChange change) EXCLUDES(mutex_);
+  int CorrectCopied() EXCLUDES(mutex_);
+  int CorrectCopiedIn(uint64_t table) REQUIRES(mutex_);
 
   // resize.cc
   Status GrowL1(uint64_t entries) EXCLUDES(mutex_);
@@ -194,13 +260,20 @@ class Qcow2Image final : public FormatImage {
   uint64_t fresh_from_ GUARDED_BY(mutex_) = 0;  // Clusters from here on have never been written to.
   Range compressed_room_ GUARDED_BY(mutex_);    // Left of the cluster that compressed data goes to.
   bool prepared_ GUARDED_BY(mutex_) = false;
-  std::optional<bool> sparse_ GUARDED_BY(mutex_);  // PreallocatedSparsely, once it was asked.
+  std::vector<Bitmap> bitmaps_ GUARDED_BY(mutex_);
+  Range bitmap_directory_ GUARDED_BY(mutex_);
+  std::vector<Range> pending_bitmap_release_ GUARDED_BY(mutex_);  // Once the new directory is on the disk.
+  std::atomic<bool> has_bitmaps_ = false;
+  bool bitmaps_changed_ GUARDED_BY(mutex_) = false;  // The directory alone.
+  bool recording_ GUARDED_BY(mutex_) = false;        // The disk says that they are in use.
+  std::optional<bool> sparse_ GUARDED_BY(mutex_);    // PreallocatedSparsely, once it was asked.
 
   Mutex flush_mutex_;  // One flush at a time; taken before mutex_.
 };
 
 Result<std::unique_ptr<FormatImage>> Open(OpenContext* context);
 Status Create(const std::string& filename, const CreateOptions& options);
+Status Amend(FormatImage* image, const CreateOptions& options);
 Result<Measurement> Measure(const CreateOptions& options, Image* source);
 
 }  // namespace berth::block::qcow2

@@ -23,6 +23,15 @@ nlohmann::ordered_json Qcow2Image::SpecificInfo() const {
     if (!header_.data_file.empty()) data["data-file"] = header_.data_file;
     if (header_.has_data_file()) data["data-file-raw"] = header_.data_file_raw();
     data["lazy-refcounts"] = (header_.compatible & kLazyRefcounts) != 0;
+    nlohmann::ordered_json bitmaps = nlohmann::ordered_json::array();
+    for (const BitmapInfo& bitmap : const_cast<Qcow2Image*>(this)->Bitmaps()) {
+      auto flags = nlohmann::ordered_json::array();
+      if (bitmap.inconsistent) flags.push_back("in-use");
+      if (bitmap.enabled) flags.push_back("auto");
+      bitmaps.push_back(
+          {{"flags", std::move(flags)}, {"name", bitmap.name}, {"granularity", bitmap.granularity_bytes}});
+    }
+    if (!bitmaps.empty()) data["bitmaps"] = std::move(bitmaps);
     data["corrupt"] = (header_.incompatible & kCorrupt) != 0;
     data["extended-l2"] = header_.extended_l2();
   }
@@ -70,12 +79,38 @@ Status Qcow2Image::ChangeBacking(const std::optional<BackingReference>& referenc
   return WriteHeader(changed);
 }
 
+// The L1 table says that there is nothing; then nothing needs what it referred to; then the file ends where
+// it can.
 Status Qcow2Image::MakeEmpty() {
-  const int error = ForgetClusters(0, AlignUp(size_, header_.cluster_bytes()));
-  if (error != 0) return FailErrno(error, "drop the image's clusters");
-  if (const int flushed = FlushMetadata(); flushed != 0)
-    return FailErrno(flushed, "drop the image's clusters");
-  return Ok();
+  if (limits_.read_only) return Fail(Code::kFailedPrecondition, "the image is open for reading only");
+  TRY(ToStatus(PrepareToChange(), "write the header"));
+  TRY(ToStatus(Settle(), "write what was pending"));
+  std::vector<uint64_t> old;
+  {
+    MutexLock lock(mutex_);
+    old.resize(l1_.size());
+    old.swap(l1_);
+    for (size_t at = 0; at < old.size() * 8; at += kSectorBytes) dirty_l1_sectors_.insert(at / kSectorBytes);
+    l2_.Clear();
+  }
+  TRY(ToStatus(FlushMetadata(), "drop the image's clusters"));
+  TRY(ToStatus(CountUses(old, CountChange::kDecrease), "drop the image's clusters"));
+  TRY(ToStatus(Settle(), "drop the image's clusters"));
+  return TrimFile();
+}
+
+// Nothing that is counted is behind the file's end afterwards; most of what is not counted is cut off.
+Status Qcow2Image::TrimFile() {
+  MutexLock lock(mutex_);
+  if (file()->driver() != "file") return Ok();
+  uint64_t end = AlignUp(file()->size_bytes(), header_.cluster_bytes()) >> header_.cluster_bits;
+  for (; end > 1; --end) {
+    uint64_t count = 0;
+    if (const int error = refcounts_.Get(end - 1, &count); error != 0 || count != 0) break;
+  }
+  fresh_from_ = std::min(fresh_from_, end << header_.cluster_bits);
+  compressed_room_ = {};
+  return file()->Resize(end << header_.cluster_bits, Preallocation::kOff);
 }
 
 }  // namespace berth::block::qcow2

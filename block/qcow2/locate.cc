@@ -20,7 +20,8 @@ Location Qcow2Image::LocateLocked(Op op, uint64_t offset, uint64_t length) {
   if (header_.encryption != 0 || !whole_blocks || length == 0) return {};
   const bool write = op != Op::kRead;
   if (write) {
-    if (!prepared_ || limits_.read_only) return {};
+    // Bitmaps are marked by those who take their time.
+    if (!prepared_ || limits_.read_only || has_bitmaps_) return {};
     const Range clusters{ClusterStart(offset),
                          AlignUp(offset + length, header_.cluster_bytes()) - ClusterStart(offset)};
     for (const Allocation& allocation : allocations_) {

@@ -27,6 +27,7 @@ class MetadataMap {
 
   void Add(uint64_t offset, uint64_t length, Section section);
   void Remove(uint64_t offset, uint64_t length);
+  void Clear() { sections_.clear(); }
   // What writing `length` bytes (not 0) at `offset` as `section` (kNone: as data) would destroy; kNone:
   // nothing.
   Section Conflict(uint64_t offset, uint64_t length, Section section) const;

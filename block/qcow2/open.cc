@@ -44,6 +44,13 @@ Qcow2Image::Qcow2Image(std::unique_ptr<Image> file, std::unique_ptr<Image> data_
 }
 
 Status Qcow2Image::Load() {
+  {
+    MutexLock lock(mutex_);
+    metadata_.Clear();
+    l2_.Clear();
+    dirty_l1_sectors_.clear();
+    compressed_room_ = {};
+  }
   TRY(LoadL1());
   snapshots_ = TRY(ReadSnapshots(file(), header_));
   if (!flags_.writable) return Ok();
@@ -130,6 +137,7 @@ Result<std::unique_ptr<FormatImage>> Open(OpenContext* context) {
   auto image = std::make_unique<Qcow2Image>(std::move(context->file), std::move(data_file), std::move(header),
                                             context->flags);
   TRY(image->Load());
+  image->LoadBitmapDirectory();
   if (repair) {
     const CheckReport report = TRY(image->Check({.leaks = true, .corruptions = true}));
     if (report.errors != 0 || report.corruptions > report.corruptions_fixed) {

@@ -126,6 +126,18 @@ int Refcounts::Change(uint64_t offset, uint64_t length, int change) {
   return 0;
 }
 
+// Moves from a cluster that is counted to the last of those behind it that are, within the slice.
+int Refcounts::SkipCounted(uint64_t* cluster) {
+  uint8_t* slice = nullptr;
+  uint64_t index = 0;
+  if (const int error = Slice(*cluster, &slice, &index); error != 0 || slice == nullptr) return error;
+  const uint64_t per_slice = blocks_.slice_bytes() * 8 >> header_->refcount_order;
+  uint64_t next = index + 1;
+  while (next < per_slice && LoadRefcount(slice, header_->refcount_order, next) != 0) ++next;
+  *cluster += next - 1 - index;
+  return 0;
+}
+
 int Refcounts::Allocate(uint64_t wanted, bool all, uint64_t* offset, uint64_t* clusters) {
   uint64_t first = hint_, run = 0;
   const uint64_t search_end = (file_->size_bytes() >> header_->cluster_bits) + wanted + kMaxCountedBehindEnd;
@@ -152,6 +164,7 @@ int Refcounts::Allocate(uint64_t wanted, bool all, uint64_t* offset, uint64_t* c
     if (!free) {
       if (run != 0 && !all) break;
       run = 0;
+      if (const int error = SkipCounted(&cluster); error != 0) return error;
       continue;
     }
     if (run++ == 0) first = cluster;

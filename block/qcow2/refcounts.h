@@ -49,6 +49,7 @@ class Refcounts {
 
  private:
   int Slice(uint64_t cluster, uint8_t** slice, uint64_t* index);
+  int SkipCounted(uint64_t* cluster);
   int CreateBlock(uint64_t cluster);
   int GrowTable(uint64_t clusters_to_cover);
   uint64_t BlockOf(uint64_t cluster) const { return cluster / header_->refcounts_per_block(); }

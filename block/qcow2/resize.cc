@@ -14,9 +14,8 @@ Status Qcow2Image::Resize(uint64_t size_bytes, Preallocation preallocation) {
   if (!snapshots_.empty() && header_.version < 3) {
     return Fail(Code::kUnimplemented, "Can't resize a v2 image which has snapshots");
   }
-  if ((header_.autoclear & kBitmapsConsistent) != 0) {
-    return Fail(Code::kUnimplemented, "Can't resize an image that has persistent bitmaps");
-  }
+  TRY(ToStatus(PrepareToChange(), "write the header"));
+  TRY(PrepareBitmapsToResize());
   const uint64_t before = size_, needed = header_.L1EntriesFor(size_bytes);
   if (needed > kMaxL1Bytes / 8)
     return Fail(Code::kOutOfRange, "The disk would be too large for this cluster size");

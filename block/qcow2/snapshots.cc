@@ -7,6 +7,7 @@ namespace berth::block::qcow2 {
 namespace {
 
 constexpr uint64_t kFixedBytes = 40;
+constexpr uint64_t kKnownExtraBytes = 24;
 constexpr uint64_t kMaxExtraBytes = 1024;
 constexpr uint64_t kMaxTableBytes = uint64_t{1024} * kMaxSnapshots;
 
@@ -48,8 +49,10 @@ Result<std::vector<SnapshotEntry>> ReadSnapshots(Image* file, const Header& head
     if (extra_bytes >= 8) entry.snapshot.vm_state_bytes = LoadBe<uint64_t>(&extra[0]);
     if (extra_bytes >= 16) entry.snapshot.disk_bytes = LoadBe<uint64_t>(&extra[8]);
     if (extra_bytes >= 24) entry.snapshot.icount = static_cast<int64_t>(LoadBe<uint64_t>(&extra[16]));
-    entry.known_extra_bytes = std::min<uint64_t>(extra_bytes, 24);
-    if (extra_bytes > 24) entry.unknown_extra.assign(extra.begin() + 24, extra.end());
+    entry.known_extra_bytes = std::min(extra_bytes, kKnownExtraBytes);
+    if (extra_bytes > kKnownExtraBytes) {
+      entry.unknown_extra.assign(extra.begin() + kKnownExtraBytes, extra.end());
+    }
     if (!IsAligned(entry.l1_offset, header.cluster_bytes()) || uint64_t{entry.l1_entries} * 8 > kMaxL1Bytes ||
         entry.l1_offset >= kMaxHostOffset) {
       return Fail(Code::kInvalidArgument, "Could not read snapshots: Snapshot L1 table offset invalid");
@@ -60,6 +63,41 @@ Result<std::vector<SnapshotEntry>> ReadSnapshots(Image* file, const Header& head
     entries.push_back(std::move(entry));
   }
   return entries;
+}
+
+Result<std::vector<uint8_t>> EncodeSnapshots(const std::vector<SnapshotEntry>& entries) {
+  std::vector<uint8_t> bytes;
+  const auto append = [&bytes](const auto& more) { bytes.insert(bytes.end(), more.begin(), more.end()); };
+  for (const SnapshotEntry& entry : entries) {
+    const Snapshot& snapshot = entry.snapshot;
+    if (snapshot.id.size() > UINT16_MAX || snapshot.name.size() > UINT16_MAX) {
+      return Fail(Code::kInvalidArgument, "the snapshot's name is too long");
+    }
+    bytes.resize(AlignUp(bytes.size(), 8));
+    const size_t at = bytes.size();
+    bytes.resize(at + kFixedBytes + kKnownExtraBytes);
+    uint8_t* fixed = &bytes[at];
+    StoreBe<uint64_t>(fixed, entry.l1_offset);
+    StoreBe<uint32_t>(fixed + 8, entry.l1_entries);
+    StoreBe<uint16_t>(fixed + 12, static_cast<uint16_t>(snapshot.id.size()));
+    StoreBe<uint16_t>(fixed + 14, static_cast<uint16_t>(snapshot.name.size()));
+    StoreBe<uint32_t>(fixed + 16, static_cast<uint32_t>(snapshot.date_seconds));
+    StoreBe<uint32_t>(fixed + 20, snapshot.date_nanoseconds);
+    StoreBe<uint64_t>(fixed + 24, snapshot.vm_clock_ns);
+    const bool fits = snapshot.vm_state_bytes <= UINT32_MAX;
+    StoreBe<uint32_t>(fixed + 32, fits ? static_cast<uint32_t>(snapshot.vm_state_bytes) : 0);
+    StoreBe<uint32_t>(fixed + 36, static_cast<uint32_t>(kKnownExtraBytes + entry.unknown_extra.size()));
+    StoreBe<uint64_t>(fixed + 40, snapshot.vm_state_bytes);
+    StoreBe<uint64_t>(fixed + 48, snapshot.disk_bytes);
+    StoreBe<uint64_t>(fixed + 56, static_cast<uint64_t>(snapshot.icount));
+    append(entry.unknown_extra);
+    append(snapshot.id);
+    append(snapshot.name);
+  }
+  if (entries.size() > kMaxSnapshots || bytes.size() > kMaxTableBytes) {
+    return Fail(Code::kOutOfRange, "the image has no room for another snapshot");
+  }
+  return bytes;
 }
 
 std::vector<Snapshot> Qcow2Image::Snapshots() const {

@@ -29,6 +29,7 @@ int Qcow2Image::Perform(const Request& request) {
   }
   if (request.length == 0) return 0;
   if (const int error = PrepareToChange(); error != 0) return error;
+  if (has_bitmaps_) RecordWrite(request.offset, request.length);
   switch (request.op) {
     case Op::kWrite:
       return WriteRange(request);

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "block/bitmap.h"
 #include "block/driver.h"
 #include "block/format_image.h"
 #include "block/qcow2/format.h"
@@ -103,7 +104,20 @@ void Run(FuzzInput input) {
   if (mode & 4) (void)(*image)->Check({.leaks = (mode & 8) != 0, .corruptions = (mode & 16) != 0});
   Use(image->get(), &input);
   if ((mode & 32) && (mode & 1)) (void)(*image)->Resize(input.Take<uint16_t>() * 512, Preallocation::kOff);
-  Use(image->get(), &input);
+  auto* bitmaps = dynamic_cast<BitmapStore*>(image->get());
+  for (const BitmapInfo& info : bitmaps->Bitmaps()) (void)bitmaps->DirtyRanges(info.name);
+  if (mode & 64) (void)bitmaps->AddBitmap({.name = "b", .granularity_bytes = 512});
+  if (mode & 128) (void)bitmaps->RemoveBitmap("a");
+  auto* store = dynamic_cast<SnapshotStore*>(image->get());
+  for (int i = 0; i < 4 && !input.empty(); ++i) {
+    const auto what = input.Take<uint8_t>();
+    const SnapshotKey key{.id = std::to_string(1 + what / 4 % 4)};
+    if (what % 4 == 0) (void)store->CreateSnapshot({.name = "s", .vm_state_bytes = what});
+    if (what % 4 == 1) (void)store->ApplySnapshot(key);
+    if (what % 4 == 2) (void)store->DeleteSnapshot(key);
+    if (what % 4 == 3) (void)store->ViewSnapshot(key);
+    Use(image->get(), &input);
+  }
 }
 
 }  // namespace

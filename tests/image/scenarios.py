@@ -33,6 +33,120 @@ ARGUMENTS = {
     "snapshots": ["create -q -f qcow2 q 1M", "!io -c 'write 0 200k' q", "!snapshot q one",
                   "!snapshot q 'a longer name than there is room for'", "info q", "info --output=json q", "check q",
                   "!io -c 'write 64k 100k' q", "check q", "map --output=json q", "convert q r", "resize q 2M", "check q"],
+    "snapshot_refused": [
+        "snapshot", "create -q -f qcow2 q 1M", "snapshot q", "snapshot -l -c a q", "snapshot -d x q", "snapshot -a x q",
+        "snapshot -f raw q", "snapshot -c q", "snapshot -l nofile", "create -q -f raw r 1M", "snapshot -c a r",
+        "snapshot -d a r", "snapshot -l r", "create -q -f qcow2 -o refcount_bits=1 one 1M",
+        "!io -c 'write 0 300k' one", "snapshot -c a one", "create -q -f qcow2 -o data_file=data,data_file_raw=on d 1M",
+        "snapshot -c a d", "snapshot -a a d", "snapshot -d a d", "snapshot -l d", "convert -l x q o",
+        "convert -l snapshot.foo=1 q o", "convert -l snapshot.id=1 q o", "convert -l a q q o", "convert -l a r o"],
+    "snapshot": ["create -q -f qcow2 q 1M", "snapshot -l q", "!io -c 'write -P 1 0 300k' q", "snapshot -c a q", "check q",
+                 "snapshot -l q", "!io -c 'write -P 2 100k 300k' -c 'write -z 0 64k' -c 'discard 512k 128k' q", "check q",
+                 "snapshot -q -c a q", "snapshot -c 'a longer name than there is room for' q", "snapshot -l q", "info q",
+                 "convert -l a q one", "convert -l 2 -O qcow2 q two", "convert -l snapshot.id=2 q two.raw",
+                 "convert -l snapshot.name=a,snapshot.id=2 q two2.raw", "convert -l snapshot.name=a,snapshot.id=3 q three.raw",
+                 "snapshot -a 1 q", "check q", "map --output=json q", "!io -c 'write -P 3 0 1M' q", "check q",
+                 "snapshot -d a q", "check q", "snapshot -l q", "snapshot -a a q", "check q", "snapshot -d 3 q",
+                 "snapshot -d a q", "snapshot -l q", "check q", "info q", "!io -c 'write -P 4 0 1M' q", "check q"],
+    "snapshot_resized": ["create -q -f qcow2 q 1M", "!io -c 'write -P 1 0 1M' q", "snapshot -c a q", "resize q 3M",
+                         "!io -c 'write -P 2 512k 2M' q", "snapshot -c b q", "resize --shrink q 512k", "check q",
+                         "convert -l a q a.raw", "convert -l b q b.raw", "measure -O qcow2 -l a q",
+                         "measure -O qcow2 -l snapshot.name=b q", "measure -O qcow2 -l no q", "snapshot -a a q", "info q", "check q",
+                         "snapshot -a b q", "info q", "check q", "resize q 2G", "check q", "snapshot -c c q",
+                         "snapshot -a a q", "info q", "snapshot -a c q", "info q", "check q"],
+    "snapshot_compressed": ["!file b 1048576 0 400000 1 524288 100000 2", "convert -c -O qcow2 b q", "snapshot -c a q",
+                            "check q", "!io -c 'write -P 9 64k 200k' q", "check q", "snapshot -a a q", "check q",
+                            "snapshot -d a q", "check q"],
+    "snapshot_backed": ["!file b 1048576 0 400000 1 524288 100000 2", "create -q -f qcow2 -b b -F raw q 2M",
+                        "!io -c 'write -P 9 64k 200k' q", "snapshot -c a q", "check q", "!io -c 'write -P 8 64k 1M' q",
+                        "convert -l a q a.raw", "snapshot -a a q", "check q", "snapshot -d a q", "check q"],
+    "snapshot_vmstate": ["create -q -f qcow2 q 1M", "!io -c 'write -b -P 5 0 200k' -c 'write -P 1 0 64k' q",
+                         "snapshot -c a q", "check q", "snapshot -l q", "!io -c 'write -P 3 0 300k' q", "snapshot -a a q",
+                         "check q", "snapshot -d a q", "check q"],
+    "bitmap_refused": [
+        "bitmap", "bitmap q", "create -q -f qcow2 q 4M", "bitmap q b", "bitmap --add q", "bitmap --add -g 3 q b",
+        "bitmap --add -g 256 q b", "bitmap --add -g foo q b", "bitmap --remove q no", "bitmap --clear q no",
+        "bitmap --enable q no", "bitmap --disable q no", "bitmap --merge no q b", "bitmap --add q b", "bitmap --add q b",
+        "bitmap --merge no q b", "bitmap -g 64k --clear q b", "bitmap -b q --clear q b", "bitmap -F qcow2 --merge b q b",
+        "bitmap --add nofile b", "bitmap --add q ''", "bitmap --add -b q -F qcow2 --merge b q b7", "!file raw 1048576",
+        "convert --bitmaps -O raw q r", "convert --bitmaps -O qcow2 -o compat=0.10 q r2",
+        "convert --bitmaps -f raw -O qcow2 raw r3", "convert --skip-broken-bitmaps -O qcow2 q r4", "info q"],
+    "bitmap": [
+        "create -q -f qcow2 q 4M", "bitmap --add q b", "bitmap --add -g 32k q b2", "bitmap --add -g 4k q fine", "info q",
+        "bitmap --disable q b", "info --output=json q", "check q", "!io -c 'write 0 100k' -c 'write 1M 10k' q", "info q",
+        "check q", "bitmap --merge b2 q b", "bitmap --add --disable q b5", "bitmap --add --merge b2 --enable q b6",
+        "bitmap --clear q b2", "create -q -f qcow2 r 4M", "bitmap --add -b q -F qcow2 --merge b6 r b7",
+        "bitmap -b q -F qcow2 --merge no r b7", "info r", "measure -O qcow2 q", "measure -O qcow2 r",
+        "measure --output=json -O qcow2 q", "convert --bitmaps -O qcow2 q conv", "info conv", "check conv",
+        "bitmap --clear --remove q b", "info q", "check q", "resize q 8M", "resize --shrink q 1M", "info q", "check q",
+        "!file raw 1048576 0 500000 7", "convert -n -O qcow2 raw q", "info q", "check q", "bitmap --remove q fine",
+        "bitmap --remove q b2", "bitmap --remove q b5", "bitmap --remove q b6", "info q", "check q"],
+    "rebase_refused": [
+        "rebase", "create -q -f raw base 1M", "create -q -f qcow2 -b base -F raw q 1M", "rebase q", "rebase -b nofile q",
+        "rebase -b nofile -F raw q", "rebase -b base q", "rebase -F foo -b base q", "rebase -b q -F qcow2 q",
+        "rebase -t foo -b base q", "rebase -T foo -b base q", "rebase -u -b base q", "rebase -F raw q",
+        "rebase -b base -F raw nofile", "rebase -f raw -b base -F raw base", "info q"],
+    "rebase": [
+        "!file base 4194304 0 1048576 1", "!file other 4194304 0 2097152 1 3145728 1000 2", "!file short 1048576 0 70000 1",
+        "create -q -f qcow2 -b base -F raw a", "!io -c 'write -P 2 512k 300k' -c 'write -z 3M 64k' a",
+        "create -q -f qcow2 -b a -F qcow2 b 5M", "!io -c 'write -P 3 64k 100k' b", "rebase -u -b nofile -F raw b", "info b",
+        "rebase -b base -F raw b", "rebase -u -b a -F qcow2 b", "rebase -b base -F raw b", "map --output=json b",
+        "check b", "rebase -F raw -b other b", "info b", "compare a b", "rebase -F raw -b short b", "check b",
+        "rebase -b a -F qcow2 b", "check b", "rebase -b '' b", "info b", "check b", "rebase -u -b '' b", "rebase -u b",
+        "rebase -q -p -u -F raw -b base b", "info b"],
+    # What is behind the end of the image beneath reads as zeroes, whatever the image below that has there.
+    "rebase_short": [
+        "!file base 2359296 0 2347856 1", "create -q -f qcow2 -b base -F raw b 2293760",
+        "create -q -f qcow2 -b b -F qcow2 c 2359296", "rebase -b base -F raw c",
+        "create -q -f qcow2 -b b -F qcow2 -o compat=0.10 d 2359296", "rebase -b base -F raw d"],
+    "commit_refused": [
+        "commit", "commit x y", "create -q -f raw base 1M", "create -q -f qcow2 -b base -F raw q", "commit -b nofile q",
+        "commit -f raw base", "commit -r foo q", "commit -t foo q", "commit nofile", "commit -b q q",
+        "create -q -f qcow2 alone 1M", "commit alone"],
+    "commit": [
+        "!file base 4194304 0 1048576 1", "create -q -f qcow2 -b base -F raw a", "!io -c 'write -P 2 512k 300k' a",
+        "create -q -f qcow2 -b a -F qcow2 b 5M",
+        "!io -c 'write -P 3 64k 100k' -c 'write -z 1M 64k' -c 'write 4M 64k' b", "create -q -f qcow2 -b b -F qcow2 c 4M",
+        "!io -c 'write -P 7 640k 100k' c", "commit -d b", "map --output=json b", "commit b", "info a", "map --output=json b",
+        "check b", "check a", "commit -b base c", "map --output=json c", "info base", "commit -q c", "check c", "commit -r 100M b",
+        "check b", "commit a", "map --output=json a", "check a"],
+    "dd_refused": [
+        "dd", "dd if=base", "dd of=x", "!file base 1000000 0 900000 1", "dd if=base of=o bs=0", "dd if=base of=o bs=foo",
+        "dd if=base of=o count=foo", "dd if=base of=o foo=1", "dd if=base of=o foo", "dd if=nofile of=o",
+        "dd if=base of=/nodir/o", "dd -f raw -O foo if=base of=o", "dd -f foo if=base of=o", "dd if=base of=o bs=3G",
+        "dd -x if=base of=o", "dd if=base of=o skip=foo", "dd if=base of=o count=99999999999999999999"],
+    "dd": ["!file base 1000000 0 900000 1", "convert -O qcow2 base q", "dd if=base of=o", "info o",
+           "dd if=base of=o1 bs=1M count=1 -O qcow2", "info o1", "dd if=q of=o2 bs=4k skip=10 count=3",
+           "dd if=q of=o3 bs=4k skip=1000", "dd if=q of=o4 bs=1000 count=3", "dd if=q of=o5 bs=4k skip=3",
+           "dd --image-opts if=driver=qcow2,file.filename=q of=o6", "dd -U if=q of=o7", "dd if=q of=o8 bs=4k skip=2 count=9"],
+    "bench_refused": [
+        "bench", "create -q -f qcow2 z 4M", "bench -c foo z", "bench -d foo z", "bench -s foo z", "bench -S foo z",
+        "bench -o foo z", "bench --pattern=999 z", "bench --pattern=foo -w z", "bench --flush-interval=foo z",
+        "bench -n -c 5 z", "bench -i native -c 5 z", "bench -i foo -c 5 z", "bench -t foo -c 5 z", "bench -c 5 nofile",
+        "bench -c 5 -o 8M z", "bench -c 5 -s 8M z", "bench z z", "bench -c 100 --flush-interval=10 -w z",
+        "bench -c 100 --flush-interval=10 z"],
+    "bench": ["create -q -f qcow2 z 4M", "bench -c 10 z", "bench -c 10 -w --pattern=7 -s 64k -S 128k -d 4 z",
+              "map --output=json z", "bench -c 100 --flush-interval=100 -d 64 -w z", "bench --no-drain -c 5 z",
+              "bench -i io_uring -c 5 z", "bench -c 0 z", "bench -c 5 -U z", "check z"],
+    "amend_refused": [
+        "amend", "create -q -f qcow2 q 1M", "create -q -f raw base 1M", "amend q", "amend -o foo=1 q", "amend -o compat=7 q",
+        "amend -o cluster_size=4k q", "amend -o preallocation=full q", "amend -o extended_l2=on q",
+        "amend -o refcount_bits=3 q", "amend -o refcount_bits=128 q", "amend -o backing_file=base,backing_fmt=raw q",
+        "amend -o data_file_raw=on q", "amend -o data_file=foo q", "amend -f raw -o size=1M base", "amend -f qcow2 -o help",
+        "amend -f raw -o help", "amend -o help", "amend -o help q", "amend -f foo -o help", "amend -o compat=1.1 nofile",
+        "amend -t foo -o compat=1.1 q", "amend -o refcount_bits=64 q", "amend -o compat=0.10 q",
+        "amend -o refcount_bits=16,compat=0.10 q", "amend -o refcount_bits=1 q", "amend -o lazy_refcounts=on q", "info q",
+        "create -q -f qcow2 -o extended_l2=on e 1M", "amend -o compat=0.10 e"],
+    "amend": [
+        "create -q -f qcow2 q 4M", "!io -c 'write -P 1 0 300k' q", "amend -o compat=0.10 q", "info q",
+        "amend -o compat=1.1,lazy_refcounts=on q", "info q", "check q", "amend -o refcount_bits=64 q", "check q",
+        "amend -o refcount_bits=16 q", "amend -o compat=0.10 q", "info q", "amend -o compat=1.1 q",
+        "amend -o refcount_bits=1 q", "check q", "info q", "amend -o size=8M q", "info q", "amend -o size=1M q", "check q",
+        "amend --force -o compat=v3 -o lazy_refcounts=off q", "info q", "amend -o refcount_bits=8 q", "snapshot -c a q",
+        "amend -o refcount_bits=1 q", "check q", "create -q -f qcow2 zz 1M",
+        "!io -c 'write -z 0 128k' -c 'write 128k 64k' -c 'write -z 128k 64k' zz", "amend -o compat=0.10 zz",
+        "map --output=json zz", "check zz", "!file base 1048576 0 500000 1", "create -q -f qcow2 -b base -F raw b",
+        "!io -c 'write -z 0 128k' b", "amend -o compat=0.10 b", "map b", "check b"],
     "check": ["!file b.raw 1048576", "check b.raw", "check nofile", "create -q -f qcow2 q 1M", "check q",
               "!io -c 'write 64k 128k' -c 'write -z 512k 64k' q", "check q", "check --output=json q", "check -r foo q",
               "check -q q", "check -r all q", "check -r leaks --output=json q", "check -T foo q"],
@@ -142,7 +256,71 @@ def random_scenario(seed):
     return commands + ["check q", "info q"]
 
 
-def all_scenarios():
+def chain_scenario(seed):
+    """Images over images: written, committed, rebased, amended."""
+    draw = random.Random(seed)
+    size = draw.randrange(8, 40) * 65536
+    commands = [f"!file base {size} 0 {draw.randrange(1, size)} 1", f"!file other {size} 0 {draw.randrange(1, size)} 2"]
+    below = "base"
+    for name in "abc":
+        options = draw.choice(["compat=1.1", "compat=0.10", "cluster_size=4k", "extended_l2=on"])
+        grown = size + draw.choice([0, 0, 65536, -65536])
+        commands.append(f"create -q -f qcow2 -o {options} -b {below} -F {'raw' if below == 'base' else 'qcow2'} {name} {grown}")
+        below = name
+    for _ in range(12):
+        name = draw.choice("abc")
+        offset = draw.randrange((size - 65536) // 512) * 512
+        length = min(size - 65536 - offset, draw.randrange(1, 400) * 512)
+        commands += [draw.choice([
+            f"!io -c 'write -P {draw.randrange(3, 255)} {offset} {length}' {name}", f"!io -c 'write -z {offset} {length}' {name}",
+            f"commit {draw.choice(['', '-d', '-q'])} {name}", f"commit -b base {name}", "rebase -b base -F raw b",
+            "rebase -b a -F qcow2 b", "rebase -b other -F raw a", "rebase -b base -F raw a", "rebase -b b -F qcow2 c",
+            "rebase -b a -F qcow2 c", f"amend -o compat={draw.choice(['0.10', '1.1'])} {name}"
+            if "extended" not in "".join(commands) else "info a", f"convert -O qcow2 {name} flat{len(commands)}",
+            "compare b c"]), f"check {name}"]
+    return commands
+
+
+def snapshot_scenario(seed):
+    """Snapshots made, applied and deleted between writes."""
+    draw = random.Random(seed)
+    size = draw.randrange(1, 40) * 65536
+    options = draw.choice(["compat=1.1", "compat=0.10", "cluster_size=4k", "extended_l2=on", "cluster_size=512"])
+    commands = [f"create -q -f qcow2 -o {options} q {size}"]
+    names = "abc"
+    for _ in range(14):
+        offset = draw.randrange(size // 512) * 512
+        length = min(size - offset, draw.randrange(1, 400) * 512)
+        commands.append(draw.choice([
+            f"snapshot -c {draw.choice(names)} q", f"snapshot -a {draw.choice(names)} q", f"snapshot -d {draw.choice(names)} q",
+            f"!io -c 'write -P {draw.randrange(1, 255)} {offset} {length}' q", f"!io -c 'write -zu {offset} {length}' q",
+            "snapshot -l q", f"resize q +{draw.randrange(1, 100) * 4096}" if "0.10" not in options else "info q",
+            f"convert -l {draw.choice(names)} q r{len(commands)}"]))
+        commands.append("check q")
+    return commands
+
+
+def bitmap_scenario(seed):
+    """Bitmaps added, changed and merged between writes of both tools."""
+    draw = random.Random(seed)
+    size = draw.randrange(1, 60) * 65536
+    options = draw.choice(["compat=1.1", "cluster_size=4k", "extended_l2=on", "cluster_size=512"])
+    commands = [f"create -q -f qcow2 -o {options} q {size}", "bitmap --add q a",
+                f"!file r {size} {draw.randrange(size)} {draw.randrange(1, 100000)} 7"]
+    for step in range(12):
+        name = draw.choice("abc")
+        offset = draw.randrange(size // 512) * 512
+        length = min(size - offset, draw.randrange(1, 400) * 512)
+        commands += [draw.choice([
+            f"bitmap --add -g {draw.choice(['512', '4k', '64k', '1M'])} q {name}", f"bitmap --remove q {name}",
+            f"bitmap --clear q {name}", f"bitmap --disable q {name}", f"bitmap --enable q {name}",
+            f"bitmap --merge {draw.choice('abc')} q {name}", f"!io -c 'write -P 1 {offset} {length}' q",
+            f"!io -c 'write -z {offset} {length}' q", f"convert --bitmaps -O qcow2 q c{step}", "info q",
+            f"bench -w -s 4k -o {offset // 4096 * 4096} -S 64k -d 1 -c 3 q", "measure -O qcow2 q"]), "check q"]
+    return commands + ["info --output=json q"]
+
+
+def all_scenarios(seeds):
     """Pairs of a name and a list of commands."""
     for name, commands in ARGUMENTS.items():
         yield name, commands
@@ -150,5 +328,8 @@ def all_scenarios():
         yield "create_" + option.replace("=", "_"), [
             f"create -f qcow2 -o {option} q 10M", "info q", "info --output=json q", "check q", "check --output=json q",
             "!io -c 'write -P 7 1M 200k' q", "check q", "convert q r", "convert -O qcow2 q q2", "resize q 20M", "info q"]
-    for seed in range(40):
+    for seed in seeds:
         yield f"random_{seed}", random_scenario(seed)
+        yield f"random_snapshots_{seed}", snapshot_scenario(seed)
+        yield f"random_chains_{seed}", chain_scenario(seed)
+        yield f"random_bitmaps_{seed}", bitmap_scenario(seed)
