@@ -16,7 +16,9 @@ Result<ChainExtent> StatusOf(Image* image, uint64_t offset, uint64_t length) {
                      .zero = extent.zero,
                      .compressed = extent.compressed,
                      .stored_at = extent.stored_at,
-                     .stored_in = format == nullptr ? image : format->data_file()};
+                     .stored_in = extent.stored_in != nullptr ? extent.stored_in
+                                  : format == nullptr         ? image
+                                                              : format->data_file()};
   if (!extent.allocated) {
     const Image* backing = format == nullptr ? nullptr : format->backing();
     status.zero |= backing == nullptr || offset >= backing->size_bytes();

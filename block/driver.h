@@ -34,8 +34,9 @@ struct OpenFlags {
 // the gate decides whether and how those are opened. It bounds the depth of chains and refuses loops.
 class OpenGate {
  public:
+  static constexpr std::string_view kBytes = "file";
   virtual ~OpenGate() = default;
-  // `filename` relative to the image that names it; `format` empty: found by probing.
+  // `filename` relative to the image that names it; `format` empty: found by probing; kBytes: the file alone.
   virtual Result<std::unique_ptr<Image>> Open(std::string_view filename, std::string_view format,
                                               const OpenFlags& flags) = 0;
 };
@@ -95,6 +96,10 @@ const Protocol* ProtocolOf(std::string_view filename);
 
 extern const Format kRawFormat;
 extern const Format kQcow2Format;
+extern const Format kVmdkFormat;
+extern const Format kVdiFormat;
+extern const Format kVpcFormat;
+extern const Format kVhdxFormat;
 extern const Protocol kFileProtocol;
 extern const Protocol kNbdProtocol;
 extern const Protocol kNullCoProtocol;

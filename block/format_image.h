@@ -28,6 +28,7 @@ struct ImageInfo {
   bool compressed = false;  // As a whole.
   bool dirty = false;
   uint64_t vm_state_offset = 0;
+  bool needs_packed_writes = false;  // It takes whole clusters, packed, alone.
 };
 
 struct CheckReport {
@@ -35,6 +36,7 @@ struct CheckReport {
   uint64_t corruptions_fixed = 0, leaks_fixed = 0;
   uint64_t total_clusters = 0, allocated_clusters = 0, fragmented_clusters = 0, compressed_clusters = 0;
   uint64_t image_end_offset = 0;
+  int failed_with = 0;  // An errno value: what was found ended the check.
   // One sentence each, in the order of finding; at most kMaxCheckMessages.
   std::vector<std::string> messages;
 };

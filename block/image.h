@@ -16,6 +16,8 @@
 
 namespace berth::block {
 
+class Image;
+
 // A run of an image's bytes that are all of one kind.
 struct Extent {
   uint64_t offset = 0;  // In the image.
@@ -29,6 +31,7 @@ struct Extent {
   bool ask_file = false;
   // Where the content is stored, as it is, in the image's data file (FormatImage::data_file).
   std::optional<uint64_t> stored_at{};
+  Image* stored_in = nullptr;  // In place of the data file, for images in several files.
 };
 
 // How much of what is created is given room.

@@ -29,7 +29,9 @@ class Gate final : public OpenGate {
   Gate(std::string base, Ancestors ancestors) : base_(std::move(base)), ancestors_(std::move(ancestors)) {}
   Result<std::unique_ptr<Image>> Open(std::string_view filename, std::string_view format,
                                       const OpenFlags& flags) override {
-    return OpenName(ResolveName(base_, filename), std::string(format), flags, ancestors_);
+    const std::string name = ResolveName(base_, filename);
+    return format == kBytes ? OpenProtocol(name, flags)
+                            : OpenName(name, std::string(format), flags, ancestors_);
   }
 
  private:

@@ -141,6 +141,10 @@ int Check(int argc, char** argv) {
     return 1;
   }
   PrintMessages(*report);
+  if (report->failed_with != 0) {
+    Complain("Check failed: {}", std::strerror(report->failed_with));
+    return 1;
+  }
   if (output == Output::kJson) {
     if (!quiet) PrintJson(*report, *image);
   } else if (!quiet) {

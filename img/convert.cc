@@ -314,6 +314,8 @@ int Convert(int argc, char** argv) {
     Complain("Compression not supported for this file format");
     return 1;
   }
+  const auto* made = dynamic_cast<block::FormatImage*>(target.get());
+  request.copy.compress |= made != nullptr && made->Info().needs_packed_writes;
   auto* bitmaps = dynamic_cast<block::BitmapStore*>(target.get());
   if (request.bitmaps && (bitmaps == nullptr || !bitmaps->CanHaveBitmaps())) {
     Complain("Format driver '{}' does not support bitmaps", target->driver());
