@@ -159,10 +159,8 @@ Status Qcow2Image::ExpandZeroes() {
     } else if (extent.zero) {
       length = std::min<uint64_t>(length, header_.cluster_bytes());
       const iovec piece{const_cast<uint8_t*>(zeroes.data()), length};
-      bool allocated = false;
       TRY(ToStatus(RelieveCaches(), "expand the image's zero clusters"));
-      TRY(ToStatus(WriteData(offset, length, {&piece, 1}, false, &allocated),
-                   "expand the image's zero clusters"));
+      TRY(ToStatus(WriteData(offset, length, {&piece, 1}), "expand the image's zero clusters"));
     }
     offset += length;
   }
