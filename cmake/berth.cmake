@@ -28,7 +28,7 @@ function(berth_in_groups target)
   if(NOT BERTH_GROUPS)
     return()
   endif()
-  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/source_groups.py ${ARGN}
+  execute_process(COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/tools/source_groups.py ${ARGN}
     WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE lines COMMAND_ERROR_IS_FATAL ANY)
   string(REGEX MATCHALL "[^\n]+" lines "${lines}")
   foreach(line IN LISTS lines)
@@ -62,7 +62,7 @@ function(berth_library name)
     set(header ${CMAKE_BINARY_DIR}/gen/${room}/trace.h)
     set(source ${CMAKE_BINARY_DIR}/gen/${room}/trace.cc)
     add_custom_command(OUTPUT ${header} ${source}
-      COMMAND ${CMAKE_SOURCE_DIR}/tools/trace-gen ${room} ${CMAKE_CURRENT_SOURCE_DIR}/trace-events ${header} ${source}
+      COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/tools/trace-gen ${room} ${CMAKE_CURRENT_SOURCE_DIR}/trace-events ${header} ${source}
       DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/trace-events ${CMAKE_SOURCE_DIR}/tools/trace-gen VERBATIM)
     target_sources(${name} PRIVATE ${header} ${source})
   endif()

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/vfio.h>
+#include <malloc.h>
 #define VIRTIO_RING_NO_LEGACY  // What it leaves out is not C++.
 #include <linux/vhost.h>
 #include <sched.h>
@@ -96,6 +97,8 @@ constexpr uint32_t kNet[] = {
 };
 constexpr uint32_t kOpening[] = {TUNGETIFF,  TUNSETVNETHDRSZ, BLKGETSIZE64, BLKSSZGET,
                                  BLKPBSZGET, BLKIOOPT,        BLKROGET,     BLKDISCARD};
+// Of the C library's allocator (arenas), which threads share.
+constexpr int kMaxHeaps = 8;
 constexpr uint32_t kTypeMask = 0xff00;
 
 class Filter {
@@ -172,6 +175,8 @@ Status Confine(ThreadKind kind) {
     if (kind == ThreadKind::kAny) LOG_WARNING("a build with sanitizers: this process is NOT CONFINED");
     return Ok();
   }
+  // With threads beyond the eighth the C library would open a file of /sys, to see how many heaps to have.
+  if (kind == ThreadKind::kAny) ::mallopt(M_ARENA_MAX, kMaxHeaps);
   Filter filter;
   filter.Allow(kRuntime);
   for (const int call : kMapping) filter.AllowWhere(call, 2, PROT_EXEC, 0);
