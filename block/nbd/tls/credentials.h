@@ -1,4 +1,5 @@
-// TLS credentials from files, by OpenSSL: certificates of an authority, or keys that both ends have.
+// TLS credentials from files, by OpenSSL: certificates of an authority, or keys that both ends have. OpenSSL
+// writes to sockets as to files: a program that uses them ignores SIGPIPE.
 #pragma once
 
 #include <memory>

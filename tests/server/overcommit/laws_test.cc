@@ -64,7 +64,7 @@ TEST(Divide, HoldsWhateverIsAsked) {
   for (int round = 0; round < 300; ++round) {
     std::vector<AllotmentDemand> demands;
     uint64_t reserved = 0;
-    for (unsigned i = 0; i < 1 + round % 20; ++i) {
+    for (int i = 0; i < 1 + round % 20; ++i) {
       const uint64_t memory = 1 + random.Next() % (64 * kGiB);
       demands.push_back({.memory_bytes = memory,
                          .reserved_bytes = random.Next() % (memory + 1),
