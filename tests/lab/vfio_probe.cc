@@ -41,7 +41,7 @@ bool Check(const Result<T>& result, std::string_view what) {
 // Waits long: the lab host is an emulator.
 bool Signalled(int eventfd) {
   pollfd wait{eventfd, POLLIN, 0};
-  return ::poll(&wait, 1, 5000) == 1 && DrainEventFd(eventfd) != 0;
+  return ::poll(&wait, 1, 30'000) == 1 && DrainEventFd(eventfd) != 0;
 }
 
 constexpr uint64_t kRamSize = 16 * kMiB, kRamIova = kMiB;
@@ -295,7 +295,7 @@ struct Guest {
   // Whether the line is, or comes, up. It is raised on the loop.
   bool Raised() {
     bool up = false;
-    for (int i = 0; i < 50 && !up; ++i) {
+    for (int i = 0; i < 300 && !up; ++i) {
       if (i > 0) ::poll(nullptr, 0, 100);
       loop->Call([&] { up = slot.fake_interrupts().levels[slot.IntxGsi(1)]; });
     }
