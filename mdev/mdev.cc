@@ -30,29 +30,6 @@ bool IsAttributeName(const std::string& name) {
   return ("/" + name + "/").find("/../") == std::string::npos && name != "remove";
 }
 
-Status CheckAttributes(const std::vector<MdevAttribute>& attributes) {
-  constexpr size_t kMaxAttributes = 64, kMaxValueBytes = 4096;
-  if (attributes.size() > kMaxAttributes) {
-    return Fail(Error(Code::kInvalidArgument, fmt::format("more than {} attributes", kMaxAttributes))
-                    .Reason("BAD_ATTRIBUTE"));
-  }
-  for (const MdevAttribute& attribute : attributes) {
-    if (IsAttributeName(attribute.name) && !attribute.value.empty() &&
-        attribute.value.size() <= kMaxValueBytes) {
-      continue;
-    }
-    return Fail(
-        Error(
-            Code::kInvalidArgument,
-            fmt::format("\"{}\" cannot be an attribute of a mediated device, or its value is empty or longer "
-                        "than {} bytes",
-                        attribute.name, kMaxValueBytes))
-            .Reason("BAD_ATTRIBUTE")
-            .With("attribute", attribute.name));
-  }
-  return Ok();
-}
-
 Error NoInstanceLeft(const std::string& uuid, const std::string& parent, const std::string& type) {
   return Failure(Code::kResourceExhausted, "NO_MDEV_INSTANCE_LEFT", uuid,
                  fmt::format("no {} of type {} is left{}{}", "mediated device", type,
@@ -150,6 +127,29 @@ Result<int> CreateSteps(const HostControl& control, const MdevChange& change) {
 }
 
 }  // namespace
+
+Status CheckAttributes(const std::vector<MdevAttribute>& attributes) {
+  constexpr size_t kMaxAttributes = 64, kMaxValueBytes = 4096;
+  if (attributes.size() > kMaxAttributes) {
+    return Fail(Error(Code::kInvalidArgument, fmt::format("more than {} attributes", kMaxAttributes))
+                    .Reason("BAD_ATTRIBUTE"));
+  }
+  for (const MdevAttribute& attribute : attributes) {
+    if (IsAttributeName(attribute.name) && !attribute.value.empty() &&
+        attribute.value.size() <= kMaxValueBytes) {
+      continue;
+    }
+    return Fail(
+        Error(
+            Code::kInvalidArgument,
+            fmt::format("\"{}\" cannot be an attribute of a mediated device, or its value is empty or longer "
+                        "than {} bytes",
+                        attribute.name, kMaxValueBytes))
+            .Reason("BAD_ATTRIBUTE")
+            .With("attribute", attribute.name));
+  }
+  return Ok();
+}
 
 Result<MdevChange> PlanMdev(const HostRoots& roots, const std::string& uuid, const std::string& parent,
                             const std::string& type, const std::vector<MdevAttribute>& attributes) {

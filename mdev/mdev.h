@@ -39,6 +39,10 @@ struct MdevChange {
   }
 };
 
+// At most 64, each the name of a file below the device with something to write to it. INVALID_ARGUMENT,
+// BAD_ATTRIBUTE.
+Status CheckAttributes(const std::vector<MdevAttribute>& attributes);
+
 // `parent` empty: the first parent, by name, that has an instance of the type left. INVALID_ARGUMENT:
 // BAD_UUID, BAD_ATTRIBUTE. NOT_FOUND: MDEV_PARENT_NOT_FOUND, MDEV_TYPE_NOT_FOUND (with the types there are).
 // RESOURCE_EXHAUSTED, NO_MDEV_INSTANCE_LEFT. ALREADY_EXISTS, MDEV_EXISTS.

@@ -20,7 +20,8 @@ void DescribeHostPolicy(po::options_description& options) {
     options.add_options()(setting.name, po::value<std::string>(), setting.help);
 }
 
-po::options_description Describe(DaemonOptions& daemon, std::string& log_level) {
+po::options_description Describe(DaemonOptions& daemon, std::string& log_level,
+                                 std::vector<std::string>& quotas) {
   po::options_description options("Options, also as lines of the configuration file");
   const auto text = [](std::string& value, const char* by_default) {
     return po::value(&value)->default_value(by_default);
@@ -45,7 +46,11 @@ po::options_description Describe(DaemonOptions& daemon, std::string& log_level) 
        "whether monitors filter their system calls")  //
       ("empty-root", po::value(&daemon.confinement.empty_root)->default_value(true),
        "whether monitors see an empty file system; they must be linked statically")  //
-      ("log-level", text(log_level, "info"), "debug, info, warning or error")        //
+      (
+          "mdev-quota", po::value(&quotas)->composing(),
+          "TYPE=COUNT: the host has at most so many mediated devices, or vGPUs, of the type; may be given "
+          "again")                                                             //
+      ("log-level", text(log_level, "info"), "debug, info, warning or error")  //
       ("trace", po::value(&daemon.trace_patterns)->composing(),
        "trace events to log, here and in monitors, as 'hw/virtio/*'; may be given again");
   DescribeHostPolicy(options);
@@ -78,7 +83,8 @@ Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const st
   ProgramOptions result;
   result.daemon.version = version;
   std::string config;
-  po::options_description file_options = Describe(result.daemon, result.log_level);
+  std::vector<std::string> quotas;
+  po::options_description file_options = Describe(result.daemon, result.log_level, quotas);
   po::options_description all("berthd: serves the guests of this host\n\nOptions");
   all.add_options()("help,h", "this")("version", "the version")(
       "config,c", po::value(&config),
@@ -111,6 +117,7 @@ Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const st
     po::notify(values);
     result.daemon.policy_settings = PolicySettingsOf(values, command_line, path, text.str());
     result.daemon.policy = TRY(ParseHostPolicy(result.daemon.policy_settings));
+    result.mdev_quotas = TRY(ParseMdevQuotas(quotas));
   } catch (const po::error& error) {
     return BadOption(error.what());
   }

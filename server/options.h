@@ -6,12 +6,14 @@
 
 #include "base/error.h"
 #include "server/daemon.h"
+#include "server/guest/mdev_quota.h"
 
 namespace berth::server {
 
 struct ProgramOptions {
   DaemonOptions daemon;
   std::string log_level;
+  MdevQuotas mdev_quotas;
   // To be printed instead of starting: the help or the version.
   std::optional<std::string> print;
 };

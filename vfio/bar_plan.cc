@@ -36,6 +36,9 @@ Result<BarPlan> PlanBar(const RegionInfo& region, unsigned index, uint32_t low, 
     return Fail(Code::kUnimplemented, "BAR {} is the last one and claims 64 bits", index);
   }
   request.size = std::bit_ceil(std::max(region.size, request.io ? kMinIo : kMinMemory));
+  // What has a page to itself on the host is shown as a page: only so can the guest not place it where it
+  // could not be mapped.
+  if (!request.io && !region.mappable.empty()) request.size = std::max(request.size, kPage);
   // BARs that share a page with another could not be mapped.
   if (!request.io) request.alignment = std::max(request.size, kPage);
   if (!request.io) plan.map = plan.show = region.mappable;

@@ -90,8 +90,9 @@ Result<RegionInfo> Device::Region(uint32_t index) const {
   }
   if (!(info.flags & VFIO_REGION_INFO_FLAG_MMAP)) {
     region.mappable.clear();
-  } else if (!sparse && region.size >= kPage) {
-    region.mappable = {{0, AlignDown(region.size, kPage)}};
+  } else if (!sparse) {
+    // The kernel offers less than a page only where it has kept the rest of the page free.
+    region.mappable = {{0, region.size < kPage ? kPage : AlignDown(region.size, kPage)}};
   }
   return region;
 }

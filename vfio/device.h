@@ -20,7 +20,7 @@ struct RegionInfo {
   uint64_t file_offset = 0;  // Of its first byte in the device's descriptor.
   bool readable = false;
   bool writable = false;
-  // What may be mapped, within the region: exactly these ranges, in order. Empty for none.
+  // What may be mapped, within the region's pages: exactly these ranges, in order. Empty for none.
   std::vector<Range> mappable;
   // The mappable ranges may cover the MSI-X table.
   bool msix_mappable = false;

@@ -26,7 +26,7 @@ DeviceRegion::~DeviceRegion() {
 
 Status DeviceRegion::Map(const std::vector<Range>& ranges) {
   for (const Range& range : ranges) {
-    const Range whole{0, info_.size};
+    const Range whole{0, AlignUp(info_.size, kPage)};
     CHECK(IsAligned(range.start | range.size, kPage) && whole.Contains(range.start, range.size));
     const intptr_t address = device_->syscalls().Map(device_->fd(), info_.file_offset + range.start,
                                                      range.size, info_.writable, MapAlignment(range.size));

@@ -41,17 +41,20 @@ void FunctionBar::Show(const Range& range) {
     parts_.push_back(std::make_unique<Part>(&device_region_, range.start));
     pieces_.push_back(std::unique_ptr<hw::Region>(
         new hw::Region(hw::Region::DeviceMemory(name_, mapping, parts_.back().get()))));
+    mapped_pieces_.emplace_back(range.start, pieces_.back().get());
     container_.Add(pieces_.back().get(), range.start, kMapped);
   }
 }
 
-void FunctionBar::Trap(std::function<void()> callback) {
-  for (const auto& piece : pieces_) {
-    if (piece->kind() != hw::Region::Kind::kDeviceMemory) continue;
-    LOG_WARNING("{}: accesses will trap, which is slow: the driver cannot unmask INTx by itself", name_);
-    container_.Remove(piece.get());
+void FunctionBar::SetMapped(bool mapped) {
+  for (const auto& [offset, piece] : mapped_pieces_) {
+    if (piece->attached() == mapped) continue;
+    if (mapped) {
+      container_.Add(piece, offset, kMapped);
+    } else {
+      container_.Remove(piece);
+    }
   }
-  device_region_.OnAccess(std::move(callback));
 }
 
 void FunctionBar::PutOnTop(const char* what, uint64_t offset, uint64_t size, hw::IoHandler* handler) {

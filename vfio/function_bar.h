@@ -27,8 +27,9 @@ class FunctionBar {
   // Shows `handler` (which outlives this) at these bytes, over whatever is there. Before the region is in an
   // address space.
   void PutOnTop(const char* what, uint64_t offset, uint64_t size, hw::IoHandler* handler);
-  // Makes every access trap, and calls `callback` after each. Before the region is in an address space.
-  void Trap(std::function<void()> callback);
+  // Takes what is mapped from the guest's sight, so that every access traps, or shows it again. Within a
+  // transaction of the address space, if the region is in one.
+  void SetMapped(bool mapped);
   DeviceRegion* device_region() { return &device_region_; }
 
  private:
@@ -56,6 +57,7 @@ class FunctionBar {
   hw::Region container_;
   hw::Region trapped_;
   std::vector<std::unique_ptr<hw::Region>> pieces_;
+  std::vector<std::pair<uint64_t, hw::Region*>> mapped_pieces_;  // By their offsets.
 };
 
 }  // namespace berth::vfio

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "hw/pci/pci_registers.h"
+#include "vfio/clique_capability.h"
 #include "vfio/express_capability.h"
 #include "vfio/pci_capabilities.h"
 
@@ -19,21 +21,6 @@ constexpr uint32_t kExpressFlr = 1u << 28;
 constexpr uint16_t kAdvancedFeaturesCapabilities = 3;
 constexpr uint8_t kAdvancedFeaturesFlr = 1 << 1;
 
-// The bytes that a capability we act upon has at least.
-unsigned MinimumSize(uint16_t id) {
-  switch (id) {
-    case pci::kCapPowerManagement:
-      return 8;
-    case pci::kCapMsix:
-      return 12;
-    case pci::kCapAdvancedFeatures:
-      return 6;
-    case pci::kCapExpress:
-      return 0x14;
-  }
-  return 2;
-}
-
 void EmulateHeader(const ConfigFacts& facts, ConfigOverlay* overlay) {
   // What the guest wrote is what it reads, even from devices that have their bits hard-wired. The hardware is
   // told too.
@@ -43,6 +30,17 @@ void EmulateHeader(const ConfigFacts& facts, ConfigOverlay* overlay) {
   overlay->Emulate<uint8_t>(pci::kHeaderType, pci::kHeaderMultiFunction, 0);  // Its siblings are not there.
   overlay->Emulate<uint8_t>(pci::kInterruptLine, 0xff, 0, 0xff);
   overlay->Emulate<uint8_t>(pci::kInterruptPin, 0xff, facts.interrupt_pin);
+}
+
+void EmulateIdentity(const PciIdentity& identity, ConfigOverlay* overlay) {
+  const std::pair<uint16_t, std::optional<uint16_t>> parts[] = {
+      {pci::kVendorId, identity.vendor_id},
+      {pci::kDeviceId, identity.device_id},
+      {pci::kSubsystemVendorId, identity.subsystem_vendor_id},
+      {pci::kSubsystemId, identity.subsystem_id}};
+  for (const auto& [offset, id] : parts) {
+    if (id) overlay->Emulate<uint16_t>(offset, 0xffff, *id);
+  }
 }
 
 void EmulateMsix(uint16_t offset, const MsixPlan& msix, ConfigOverlay* overlay) {
@@ -74,10 +72,12 @@ Result<ConfigLayout> BuildConfig(std::span<const uint8_t> config, const ConfigFa
     return Fail(Code::kUnimplemented, "it is a bridge (header type {})", config[pci::kHeaderType] & 0x7f);
   }
   EmulateHeader(facts, overlay);
+  EmulateIdentity(facts.identity, overlay);
 
   ConfigLayout layout;
   std::vector<Capability> visible;
-  for (const Capability& capability : FindCapabilities(config)) {
+  const std::vector<Capability> present = FindCapabilities(config);
+  for (const Capability& capability : present) {
     const uint16_t at = capability.offset;
     if (at + MinimumSize(capability.id) > std::min<size_t>(config.size(), kConventionalEnd)) continue;
     switch (capability.id) {
@@ -107,6 +107,9 @@ Result<ConfigLayout> BuildConfig(std::span<const uint8_t> config, const ConfigFa
         break;
     }
     visible.push_back(capability);
+  }
+  if (facts.gpudirect_clique) {
+    visible.push_back(TRY(AddCliqueCapability(config, present, *facts.gpudirect_clique, overlay)));
   }
   LinkCapabilities(visible, overlay);
 

@@ -32,7 +32,7 @@ class FunctionInterrupts {
 
   // What is to be had. A pin whose line cannot be connected is not there.
   bool has_intx() const { return line_ != nullptr || trapped_ != nullptr; }
-  // Set where all of the guest's accesses to the device's memory must trap and be told to it.
+  // Set where the guest's accesses to the device's memory must trap, at times, and be told to it.
   TrappedIntx* trapped_intx() { return trapped_.get(); }
   hw::Msi* msi() { return msi_.get(); }
   hw::Msix* msix() { return msix_.get(); }

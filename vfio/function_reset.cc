@@ -27,22 +27,31 @@ void WakeAndQuieten(DeviceRegion* config, const ResetMeans& means) {
   config->Write(pci::kCommand, 2, command & ~kOff);
 }
 
-// Others on the bus would be reset with it, under whoever uses them.
-bool IsAloneOnItsBus(const Device& device) {
+// Others on the bus are reset with it, under whoever uses them. Sets the groups that it takes.
+ResetNeighbours::Verdict MayResetBus(const Device& device, const ResetNeighbours* neighbours,
+                                     std::vector<int>* groups) {
   const auto dependents = device.HotResetDependents();
-  return dependents && dependents->size() == 1;
+  if (!dependents) return ResetNeighbours::Verdict::kAlone;
+  if (dependents->size() > 1) {
+    return neighbours == nullptr ? ResetNeighbours::Verdict::kAlone
+                                 : neighbours->MayReset(device, *dependents, groups);
+  }
+  groups->push_back(device.group().fd());
+  return ResetNeighbours::Verdict::kNow;
 }
 
-Result<std::string_view> TryResets(const Device& device) {
+Result<std::string_view> TryResets(const Device& device, const ResetNeighbours* neighbours) {
   if (device.resettable()) {
     const Status reset = device.Reset();
     trace::vfio_reset(device.name(), "function", reset.has_value());
     if (reset) return "function";
     LOG_WARNING_LIMITED("{}", reset.error().message());
   }
-  if (IsAloneOnItsBus(device)) {
-    const int group = device.group().fd();
-    const Status reset = device.HotReset({&group, 1});
+  std::vector<int> groups;
+  const ResetNeighbours::Verdict verdict = MayResetBus(device, neighbours, &groups);
+  if (verdict == ResetNeighbours::Verdict::kLater) return "later";
+  if (verdict == ResetNeighbours::Verdict::kNow) {
+    const Status reset = device.HotReset(groups);
     trace::vfio_reset(device.name(), "bus", reset.has_value());
     if (reset) return "bus";
     LOG_WARNING_LIMITED("{}", reset.error().message());
@@ -59,7 +68,7 @@ bool IsThere(DeviceRegion* config) {
 Result<std::string_view> ResetDevice(const Device& device, DeviceRegion* config, const ResetMeans& means) {
   WakeAndQuieten(config, means);
   if (means.skip) return "none";
-  const std::string_view how = TRY(TryResets(device));
+  const std::string_view how = TRY(TryResets(device, means.neighbours));
   for (int i = 0; !IsThere(config); ++i) {
     if (i == kReturnTries) {
       return Fail(Error(Code::kInternal, fmt::format("{} does not answer after its reset", device.name()))

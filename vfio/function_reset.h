@@ -8,17 +8,20 @@
 #include "base/error.h"
 #include "vfio/device.h"
 #include "vfio/device_region.h"
+#include "vfio/reset_neighbours.h"
 
 namespace berth::vfio {
 
 struct ResetMeans {
   std::optional<uint16_t> power_capability;
   bool skip = false;  // A reset kills this device: it is only made quiet.
+  const ResetNeighbours* neighbours = nullptr;
 };
 
 // Interrupts are off and BARs unmapped. Wakes the device (D0), takes its decoding and bus mastering away,
-// then resets it: the function alone, or its bus or slot if it is alone there. Returns how: "function", "bus"
-// or "none". INTERNAL if the device does not come back.
+// then resets it: the function alone, or its bus or slot if it is alone there, or if all that are there are
+// its neighbours and quiet. Returns how: "function", "bus", "later" (with the last of its neighbours) or
+// "none". INTERNAL if the device does not come back.
 Result<std::string_view> ResetDevice(const Device& device, DeviceRegion* config, const ResetMeans& means);
 
 // Whether it answers: a device that has fallen off its bus reads as ones. A VF's identity is the kernel's, so

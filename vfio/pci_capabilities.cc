@@ -54,6 +54,20 @@ std::optional<uint16_t> OffsetOf(std::span<const Capability> capabilities, uint1
   return found->offset;
 }
 
+unsigned MinimumSize(uint16_t id) {
+  switch (id) {
+    case pci::kCapPowerManagement:
+      return 8;
+    case pci::kCapMsix:
+      return 12;
+    case pci::kCapAdvancedFeatures:
+      return 6;
+    case pci::kCapExpress:
+      return 0x14;
+  }
+  return 2;
+}
+
 void LinkCapabilities(std::span<const Capability> visible, ConfigOverlay* overlay) {
   overlay->Emulate<uint16_t>(pci::kStatus, pci::kStatusCapabilities,
                              visible.empty() ? 0 : pci::kStatusCapabilities);

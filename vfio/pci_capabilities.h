@@ -25,6 +25,9 @@ std::vector<Capability> FindExtendedCapabilities(std::span<const uint8_t> config
 // The first with this id.
 std::optional<uint16_t> OffsetOf(std::span<const Capability> capabilities, uint16_t id);
 
+// The bytes that a capability has at least, where we act upon it; those of its header for others.
+unsigned MinimumSize(uint16_t id);
+
 // Makes `overlay` say that exactly these are there, in this order.
 void LinkCapabilities(std::span<const Capability> visible, ConfigOverlay* overlay);
 // The same for extended ones. Where the chain's start is hidden, a null capability

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "hw/pci/pci_registers.h"
+#include "vfio/monitor.h"
 #include "vfio/pci_capabilities.h"
 #include "vfio/quirks.h"
 #include "vfio/trace.h"
@@ -29,6 +30,7 @@ Result<std::unique_ptr<VfioPciFunction>> CreateVfioPciFunction(VfioFunctionOptio
       new VfioPciFunction(std::move(options), std::move(device), std::move(config)));
   TRY(Context(function->ReadDevice(), name));
   TRY(Context(function->CreateBars(), name));
+  TRY(ConnectMonitor(*function->device_, function->options_.monitor));
   return function;
 }
 
@@ -36,13 +38,16 @@ VfioPciFunction::VfioPciFunction(VfioFunctionOptions options, std::unique_ptr<De
                                  RegionInfo config)
     : options_(std::move(options)),
       device_(std::move(device)),
-      config_region_(device_.get(), std::move(config)) {}
+      config_region_(device_.get(), std::move(config)) {
+  if (options_.neighbours) options_.neighbours->Add(device_.get(), &untouched_);
+}
 
 VfioPciFunction::~VfioPciFunction() {
   for (const UniqueFd* watched : {&error_, &request_}) {
     if (*watched) options_.loop->Call([&] { options_.loop->Unwatch(watched->get()); });
   }
   Detach();
+  if (options_.neighbours) options_.neighbours->Remove(device_.get());
 }
 
 // First nothing interrupts the guest any more, then the guest sees nothing more, and other devices reach it
@@ -51,8 +56,14 @@ VfioPciFunction::~VfioPciFunction() {
 void VfioPciFunction::Detach() {
   if (slot_ == nullptr) return;
   if (interrupts_) interrupts_->Stop();
+  if (interrupts_ && interrupts_->trapped_intx() != nullptr) interrupts_->trapped_intx()->SetMemory(nullptr);
   bars_.Reset();
   slot_ = nullptr;
+}
+
+void VfioPciFunction::SetMapped(bool mapped) {
+  hw::AddressSpace::Transaction change(slot_->memory_space());
+  for (const auto& bar : function_bars_) bar->SetMapped(mapped);
 }
 
 Status VfioPciFunction::ReadDevice() {
@@ -66,7 +77,8 @@ Status VfioPciFunction::ReadDevice() {
   }
   // Whether it can be shown at all; where it will be does not matter for that.
   ConfigOverlay unused;
-  TRY(BuildConfig(config_, {}, &unused));
+  TRY(BuildConfig(config_, {.identity = options_.identity, .gpudirect_clique = options_.gpudirect_clique},
+                  &unused));
   const auto capabilities = FindCapabilities(config_);
   std::optional<MsixPlan> msix;
   if (const auto offset = OffsetOf(capabilities, pci::kCapMsix)) {
@@ -90,6 +102,10 @@ Status VfioPciFunction::ReadDevice() {
 }
 
 Status VfioPciFunction::CreateBars() {
+  const uint16_t shown_vendor =
+      options_.identity.vendor_id.value_or(LoadLe<uint16_t>(&config_[pci::kVendorId]));
+  const uint16_t shown_device =
+      options_.identity.device_id.value_or(LoadLe<uint16_t>(&config_[pci::kDeviceId]));
   for (const BarPlan& plan : plan_.bars) {
     const bool made_up = plan_.msix && plan_.msix->relocated && plan.request.index == plan_.msix->table_bar;
     RegionInfo info{.index = plan.request.index};
@@ -98,8 +114,7 @@ Status VfioPciFunction::CreateBars() {
     FunctionBar& bar = *function_bars_.back();
     if (plan.request.index == hw::Bars::kRomIndex) {
       rom_ = options_.rom.empty()
-                 ? std::make_unique<RomImage>(bar.device_region(), LoadLe<uint16_t>(&config_[0]),
-                                              LoadLe<uint16_t>(&config_[2]))
+                 ? std::make_unique<RomImage>(bar.device_region(), shown_vendor, shown_device)
                  : std::make_unique<RomImage>(options_.rom);
       bar.PutOnTop("ROM", 0, plan.request.size, rom_.get());
     }
@@ -117,7 +132,10 @@ Status VfioPciFunction::Attach(hw::PciSlot* slot) {
   if (intx.count > 0 && pin >= 1 && pin <= 4) shape.pin = pin;
   interrupts_ = TRY(FunctionInterrupts::Create(device_.get(), shape, slot, options_.loop));
   if (TrappedIntx* const intx_line = interrupts_->trapped_intx()) {
-    for (const auto& bar : function_bars_) bar->Trap([intx_line] { intx_line->OnAccess(); });
+    for (const auto& bar : function_bars_) {
+      bar->device_region()->OnAccess([intx_line] { intx_line->OnAccess(); });
+    }
+    intx_line->SetMemory([this](bool shown) { SetMapped(shown); });
   }
   for (const auto& bar : function_bars_) {
     hw::Msix* const msix = interrupts_->msix();
@@ -133,7 +151,9 @@ Status VfioPciFunction::Attach(hw::PciSlot* slot) {
   const ConfigFacts facts{.behind_root_port = slot->behind_root_port(),
                           .interrupt_pin = interrupts_->has_intx() ? pin : uint8_t{0},
                           .has_msi = interrupts_->msi() != nullptr,
-                          .msix = plan_.msix};
+                          .msix = plan_.msix,
+                          .identity = options_.identity,
+                          .gpudirect_clique = options_.gpudirect_clique};
   layout_ = TRY(BuildConfig(config_, facts, &overlay_));
   TRY(WatchErrorsAndRequests());
   Reset();
@@ -187,7 +207,8 @@ void VfioPciFunction::Reset() {
 void VfioPciFunction::ResetHardware() {
   resets_.fetch_add(1, std::memory_order_relaxed);
   const Result<std::string_view> how = ResetDevice(
-      *device_, &config_region_, {.power_capability = layout_.power, .skip = options_.skip_reset});
+      *device_, &config_region_,
+      {.power_capability = layout_.power, .skip = options_.skip_reset, .neighbours = options_.neighbours});
   if (!how) {
     LOG_ERROR("{}", how.error().message());
     if (options_.observer) options_.observer->DeviceFailed(name(), how.error().message());

@@ -12,6 +12,7 @@
 #include "hw/pci/bars.h"
 #include "hw/pci/function.h"
 #include "vfio/display.h"
+#include "vfio/edid.h"
 #include "vfio/function_bar.h"
 #include "vfio/function_config.h"
 #include "vfio/function_interrupts.h"
@@ -33,13 +34,17 @@ class FunctionObserver {
 struct VfioFunctionOptions {
   std::string name;  // What messages call it.
   std::shared_ptr<Group> group;
-  std::string device_name;               // In the group: see Group::OpenDevice.
-  EventLoop* loop = nullptr;             // Outlives the function; it must never wait for a vCPU.
-  FunctionObserver* observer = nullptr;  // Outlives the function; may be nullptr.
-  bool skip_reset = false;               // For devices that a reset kills.
+  std::string device_name;                // In the group: see Group::OpenDevice.
+  EventLoop* loop = nullptr;              // Outlives the function; it must never wait for a vCPU.
+  FunctionObserver* observer = nullptr;   // Outlives the function; may be nullptr.
+  ResetNeighbours* neighbours = nullptr;  // The same.
+  bool skip_reset = false;                // For devices that a reset kills.
   bool relocate_msix = false;  // Where registers that are in heavy use share the MSI-X structures' pages.
   bool show_rom = true;
-  std::vector<uint8_t> rom;  // Shown in place of the device's own, where not empty.
+  std::optional<MonitorSize> monitor;  // See monitor.h.
+  PciIdentity identity;
+  std::optional<unsigned> gpudirect_clique;  // See clique_capability.h.
+  std::vector<uint8_t> rom;                  // Shown in place of the device's own, where not empty.
 };
 
 class VfioPciFunction final : public hw::PciFunction {
@@ -85,6 +90,8 @@ class VfioPciFunction final : public hw::PciFunction {
   void Decode(uint16_t command_register);
   uint16_t command() const;
   void ResetHardware();
+  // Whether the guest sees the device's memory, or all its accesses trap. On the loop.
+  void SetMapped(bool mapped);
 
   const VfioFunctionOptions options_;
   const std::unique_ptr<Device> device_;
@@ -101,14 +108,15 @@ class VfioPciFunction final : public hw::PciFunction {
   ConfigLayout layout_;
   std::unique_ptr<FunctionInterrupts> interrupts_;
   UniqueFd error_, request_;
-  bool awake_ = true;       // In D0.
-  bool untouched_ = false;  // Since its last reset.
+  bool awake_ = true;                    // In D0.
+  std::atomic<bool> untouched_ = false;  // Since its last reset.
   std::atomic<uint64_t> config_reads_{0}, config_writes_{0}, resets_{0};
 };
 
 // Opens the device and reads what it is. Its BARs are known then; the rest is done when it is attached.
 // Errors besides Group::OpenDevice's: UNIMPLEMENTED for what is no PCI endpoint, FAILED_PRECONDITION with
-// reason BAR_UNASSIGNED, INTERNAL with reason DEVICE_LOST for a device that does not answer.
+// reason BAR_UNASSIGNED AddCliqueCapability's or ConnectMonitor's, INTERNAL with reason DEVICE_LOST for a
+// device that does not answer.
 Result<std::unique_ptr<VfioPciFunction>> CreateVfioPciFunction(VfioFunctionOptions options);
 
 }  // namespace berth::vfio

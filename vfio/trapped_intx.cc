@@ -2,6 +2,8 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace berth::vfio {
@@ -18,16 +20,52 @@ Result<std::unique_ptr<TrappedIntx>> TrappedIntx::Create(hw::InterruptController
 }
 
 TrappedIntx::~TrappedIntx() {
-  loop_->Call([this] { loop_->Unwatch(trigger_.get()); });
+  loop_->Call([this] {
+    loop_->Unwatch(trigger_.get());
+    if (timer_) loop_->Cancel(*timer_);
+  });
   Lower();
 }
 
+void TrappedIntx::SetMemory(ShowMemory show, std::chrono::milliseconds quiet) {
+  loop_->Call([&] {
+    if (timer_) loop_->Cancel(*timer_);
+    timer_.reset();
+    show_ = std::move(show);
+    quiet_ = quiet;
+    shown_ = true;
+  });
+}
+
 void TrappedIntx::OnTrigger() {
+  // First: the guest's next access is to trap.
+  if (show_ && shown_) {
+    show_(false);
+    shown_ = false;
+  }
+  last_trigger_ = EventLoop::Clock::now();
+  if (show_ && !timer_) timer_ = loop_->At(last_trigger_ + quiet_, [this] { OnQuiet(); });
   MutexLock lock(mutex_);
   // Nothing is left to count where Lower was first.
   if (DrainEventFd(trigger_.get()) == 0) return;
   raised_ = true;
   controller_->SetLevel(gsi_, this, true);
+}
+
+void TrappedIntx::OnQuiet() {
+  timer_.reset();
+  bool raised;
+  {
+    MutexLock lock(mutex_);
+    raised = raised_;
+  }
+  const EventLoop::Clock::time_point now = EventLoop::Clock::now();
+  if (raised || now < last_trigger_ + quiet_) {
+    timer_ = loop_->At(std::max(now, last_trigger_) + quiet_, [this] { OnQuiet(); });
+    return;
+  }
+  show_(true);
+  shown_ = true;
 }
 
 void TrappedIntx::OnAccess() {

@@ -1,8 +1,26 @@
 #include "vmm/assigned_devices.h"
 
+#include <algorithm>
+#include <bit>
+
 #include "base/log.h"
+#include "vfio/clique_capability.h"
 
 namespace berth::vmm {
+namespace {
+
+vfio::PciIdentity IdentityOf(const v1::PciIdentity& identity) {
+  vfio::PciIdentity shown;
+  if (identity.has_vendor_id()) shown.vendor_id = static_cast<uint16_t>(identity.vendor_id());
+  if (identity.has_device_id()) shown.device_id = static_cast<uint16_t>(identity.device_id());
+  if (identity.has_subsystem_vendor_id()) {
+    shown.subsystem_vendor_id = static_cast<uint16_t>(identity.subsystem_vendor_id());
+  }
+  if (identity.has_subsystem_id()) shown.subsystem_id = static_cast<uint16_t>(identity.subsystem_id());
+  return shown;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<AssignedDevices>> AssignedDevices::Create(UniqueFd container, kvm::Vm* vm,
                                                                  hw::AddressSpace* memory_space,
@@ -23,12 +41,22 @@ Result<std::unique_ptr<vfio::VfioPciFunction>> AssignedDevices::CreateFunction(c
                                                                                Descriptors* fds,
                                                                                EventLoop* loop) {
   const v1::VfioDevice& device = config.vfio();
+  std::optional<vfio::MonitorSize> monitor;
+  if (device.has_monitor()) monitor = vfio::MonitorSize{device.monitor().width(), device.monitor().height()};
+  std::optional<unsigned> clique;
+  if (device.has_gpudirect_clique()) clique = std::min(device.gpudirect_clique(), vfio::kMaxClique);
   return vfio::CreateVfioPciFunction({.name = config.id(),
                                       .group = TRY(GroupOf(device, fds)),
                                       .device_name = device.device_name(),
                                       .loop = loop,
                                       .observer = this,
-                                      .skip_reset = device.skip_reset()});
+                                      .neighbours = &neighbours_,
+                                      .skip_reset = device.skip_reset(),
+                                      .relocate_msix = device.relocate_msix(),
+                                      .show_rom = !device.hide_rom(),
+                                      .monitor = monitor,
+                                      .identity = IdentityOf(device.identity()),
+                                      .gpudirect_clique = clique});
 }
 
 Result<std::shared_ptr<vfio::Group>> AssignedDevices::GroupOf(const v1::VfioDevice& device,
@@ -42,6 +70,12 @@ Result<std::shared_ptr<vfio::Group>> AssignedDevices::GroupOf(const v1::VfioDevi
   by_descriptor_[device.group_fd()] = group;
   if (!device.group().empty()) by_name_[device.group()] = group;
   return group;
+}
+
+std::optional<unsigned> AssignedDevices::AddressBits() const {
+  const Result<vfio::DmaLimits> limits = container_->Limits();
+  if (!limits || limits->valid.empty()) return std::nullopt;
+  return static_cast<unsigned>(std::bit_width(limits->valid.back().end() - 1));
 }
 
 Status AssignedDevices::GroupAdded(int group_fd) {

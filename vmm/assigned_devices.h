@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/event_loop.h"
@@ -41,6 +42,8 @@ class AssignedDevices final : public vfio::GroupObserver, public vfio::FunctionO
   // known by its name, or by the descriptor that came in the same message.
   Result<std::unique_ptr<vfio::VfioPciFunction>> CreateFunction(const v1::DeviceConfig& config,
                                                                 Descriptors* fds, EventLoop* loop);
+  // The width of the addresses that all of the devices reach; nullopt while there is none behind an IOMMU.
+  std::optional<unsigned> AddressBits() const;
   // Another message's descriptors follow.
   void ForgetDescriptors() { by_descriptor_.clear(); }
 
@@ -64,6 +67,7 @@ class AssignedDevices final : public vfio::GroupObserver, public vfio::FunctionO
   const std::shared_ptr<const DeviceReports> reports_;
   std::unique_ptr<vfio::Type1Container> container_;
   std::unique_ptr<vfio::DmaListener> listener_;
+  vfio::ResetNeighbours neighbours_;
   std::map<std::string, std::weak_ptr<vfio::Group>> by_name_;
   std::map<uint32_t, std::weak_ptr<vfio::Group>> by_descriptor_;  // Of this message.
 };

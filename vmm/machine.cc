@@ -230,13 +230,24 @@ Status Machine::CreateDevices(Descriptors& fds) {
 
   const std::vector<FunctionNeeds> needs = NeedsOf(pci_->root());
   const Memory64Needs memory64 = NeedsOfMemory64(needs);
-  addresses_ = TRY(PlanAddressMap(memory_->size_bytes(), address_bits_, memory64.size, memory64.largest));
+  addresses_ = TRY(PlanDeviceWindow(memory64));
   layout_ = TRY(PlanLayout(needs, {map::kMmio32, addresses_.mmio64, map::kPciPorts}));
   ports_->SetWindows(layout_);
   return pci_->Locked([this] {
     ApplyLayout(pci_->root(), layout_);
     return Ok();
   });
+}
+
+// Within what the devices reach, so that they reach each other; else within what the CPU does.
+Result<AddressMap> Machine::PlanDeviceWindow(const Memory64Needs& needs) const {
+  const std::optional<unsigned> iommu = assigned_ ? assigned_->AddressBits() : std::nullopt;
+  if (iommu && *iommu < address_bits_) {
+    Result<AddressMap> plan = PlanAddressMap(memory_->size_bytes(), *iommu, needs.size, needs.largest);
+    if (plan) return plan;
+    LOG_WARNING("no peer-to-peer DMA: {}", plan.error().message());
+  }
+  return PlanAddressMap(memory_->size_bytes(), address_bits_, needs.size, needs.largest);
 }
 
 Status Machine::Confine(ThreadKind kind) const { return config_.sandbox() ? vmm::Confine(kind) : Ok(); }

@@ -78,6 +78,7 @@ class Machine {
   Status CreateChipset(Descriptors& fds);
   Status CreatePci();
   Status CreateDevices(Descriptors& fds);
+  Result<hw::AddressMap> PlanDeviceWindow(const hw::Memory64Needs& needs) const;
   Status StartIoThread();
   Status LoadFirmware();
   Status OpenBootFiles(Descriptors& fds);

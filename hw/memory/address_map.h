@@ -56,10 +56,11 @@ struct AddressMap {
   Range mmio64;    // The 64-bit window of the PCI root.
 };
 
-// Pure. `address_bits` is the width of guest-physical addresses (the CPU's, or the IOMMU's if that is less),
-// 36 to 52; `mmio64_needed` is what the BARs of all devices take with their alignment, `largest_bar` the
-// alignment of the window. RESOURCE_EXHAUSTED, with the numbers, if RAM and window do not fit below the width
-// and outside AMD's hole.
+// Pure. The 64-bit window is at a place that leaves RAM room to grow; where it does not fit there, right
+// behind RAM, and no larger than it must be. `address_bits` is the width of guest-physical addresses (the
+// CPU's, or the IOMMU's if that is less), 36 to 52; `mmio64_needed` is what the BARs of all devices take with
+// their alignment, `largest_bar` the alignment of the window. RESOURCE_EXHAUSTED, with the numbers, if RAM
+// and window do not fit below the width and outside AMD's hole.
 Result<AddressMap> PlanAddressMap(uint64_t ram_size_bytes, unsigned address_bits, uint64_t mmio64_needed,
                                   uint64_t largest_bar);
 

@@ -153,6 +153,8 @@ v1::HostDevice ToPciDevice(const host::HostSnapshot& snapshot, const host::PciFu
   if (function.sriov) {
     pci->set_total_vfs(function.sriov->total_vfs);
     pci->set_num_vfs(function.sriov->num_vfs);
+    pci->set_vf_offset(function.sriov->offset);
+    pci->set_vf_stride(function.sriov->stride);
   }
   for (const std::string& interface : function.interfaces) pci->add_interfaces(interface);
   for (const std::string& method : function.reset_methods) pci->add_reset_methods(method);

@@ -55,6 +55,33 @@ control::VfioDevice::OnError OnErrorOf(const v1::AssignedDeviceSpec& spec) {
   }
 }
 
+// "10de:2330" in its two numbers. It was checked.
+std::pair<uint32_t, uint32_t> NumbersOf(const std::string& ids) {
+  return {std::stoul(ids.substr(0, 4), nullptr, 16), std::stoul(ids.substr(5), nullptr, 16)};
+}
+
+void SetWhatIsShown(const v1::AssignedDeviceSpec& spec, control::VfioDevice* vfio) {
+  if (!spec.identity().id().empty()) {
+    const auto [vendor, device] = NumbersOf(spec.identity().id());
+    vfio->mutable_identity()->set_vendor_id(vendor);
+    vfio->mutable_identity()->set_device_id(device);
+  }
+  if (!spec.identity().subsystem_id().empty()) {
+    const auto [vendor, subsystem] = NumbersOf(spec.identity().subsystem_id());
+    vfio->mutable_identity()->set_subsystem_vendor_id(vendor);
+    vfio->mutable_identity()->set_subsystem_id(subsystem);
+  }
+  if (spec.has_gpudirect_clique()) {
+    vfio->set_gpudirect_clique(static_cast<uint32_t>(spec.gpudirect_clique()));
+  }
+  if (spec.has_monitor()) {
+    vfio->mutable_monitor()->set_width(static_cast<uint32_t>(spec.monitor().width()));
+    vfio->mutable_monitor()->set_height(static_cast<uint32_t>(spec.monitor().height()));
+  }
+  vfio->set_hide_rom(spec.hide_rom());
+  vfio->set_relocate_msix(spec.relocate_msix());
+}
+
 }  // namespace
 
 DevicePlan PlanDevice(const ResolvedDevice& device, const v1::AssignedDeviceSpec& spec,
@@ -65,6 +92,7 @@ DevicePlan PlanDevice(const ResolvedDevice& device, const v1::AssignedDeviceSpec
   vfio->set_skip_reset(device.skip_reset);
   vfio->set_on_request(OnRequestOf(spec));
   vfio->set_on_error(OnErrorOf(spec));
+  SetWhatIsShown(spec, vfio);
   if (device.mdev) {
     AddMdev(*device.mdev, &plan);
   } else if (device.vf) {

@@ -164,8 +164,56 @@ Status CheckVirtualFunction(const std::string& path, const v1::VirtualFunctionSp
   return Ok();
 }
 
+Status CheckUuid(const std::string& field, const std::string& uuid) {
+  if (!mdev::ParseUuid(uuid)) return BadField(field, "\"{}\" is no UUID", uuid);
+  return Ok();
+}
+
+Status CheckMediatedDevice(const std::string& path, const v1::MediatedDeviceSpec& mdev) {
+  if (mdev.device_case() == v1::MediatedDeviceSpec::kUuid) return CheckUuid(path + ".uuid", mdev.uuid());
+  const v1::MediatedDeviceTypeSpec& create = mdev.create();
+  if (create.type().empty()) return MissingField(path + ".create.type");
+  // Both become parts of paths below sysfs.
+  for (const std::string* name : {&create.parent(), &create.type()}) {
+    if (name->find('/') != std::string::npos || name->starts_with('.')) {
+      return BadField(path + ".create", "\"{}\" is no name of a parent or type", *name);
+    }
+  }
+  if (!create.uuid().empty()) TRY(CheckUuid(path + ".create.uuid", create.uuid()));
+  std::vector<mdev::MdevAttribute> attributes;
+  for (const auto& attribute : create.attributes())
+    attributes.push_back({attribute.name(), attribute.value()});
+  const Status good = mdev::CheckAttributes(attributes);
+  if (!good) return BadField(path + ".create.attributes", "{}", good.error().message());
+  return Ok();
+}
+
+Status CheckWhatIsShown(const std::string& field, const v1::AssignedDeviceSpec& device) {
+  constexpr int kMaxClique = 15;
+  const std::pair<const char*, const std::string*> ids[] = {
+      {"id", &device.identity().id()}, {"subsystem_id", &device.identity().subsystem_id()}};
+  for (const auto& [name, id] : ids) {
+    if (id->empty() || IsPciIds(*id)) continue;
+    return BadField(fmt::format("{}.identity.{}", field, name),
+                    "\"{}\" is no vendor and device like 10de:2330", *id);
+  }
+  const v1::MonitorSpec& monitor = device.monitor();
+  if (device.has_monitor() && (monitor.width() < 640 || monitor.width() > 3840 || monitor.height() < 480 ||
+                               monitor.height() > 2400)) {
+    return BadField(field + ".monitor", "{}x{} is not between 640x480 and 3840x2400", monitor.width(),
+                    monitor.height());
+  }
+  if (device.has_gpudirect_clique() &&
+      (device.gpudirect_clique() < 0 || device.gpudirect_clique() > kMaxClique)) {
+    return BadField(field + ".gpudirect_clique", "{} is not between 0 and {}", device.gpudirect_clique(),
+                    kMaxClique);
+  }
+  return Ok();
+}
+
 Status CheckAssignedDevice(const std::string& field, const v1::AssignedDeviceSpec& device) {
   TRY(CheckPolicies(field, device));
+  TRY(CheckWhatIsShown(field, device));
   switch (device.device_case()) {
     case v1::AssignedDeviceSpec::kPciAddress:
       return CheckPciAddress(field + ".pci_address", device.pci_address());
@@ -173,22 +221,8 @@ Status CheckAssignedDevice(const std::string& field, const v1::AssignedDeviceSpe
       return CheckVirtualFunction(field + ".virtual_function", device.virtual_function());
     case v1::AssignedDeviceSpec::kPciSelector:
       return CheckPciSelector(field + ".pci_selector", device.pci_selector());
-    case v1::AssignedDeviceSpec::kMediatedDevice: {
-      const v1::MediatedDeviceSpec& mdev = device.mediated_device();
-      const std::string path = field + ".mediated_device";
-      if (mdev.device_case() == v1::MediatedDeviceSpec::kUuid) {
-        if (!mdev::ParseUuid(mdev.uuid())) return BadField(path + ".uuid", "\"{}\" is no UUID", mdev.uuid());
-        return Ok();
-      }
-      if (mdev.create().type().empty()) return MissingField(path + ".create.type");
-      // Both become parts of paths below sysfs.
-      for (const std::string* name : {&mdev.create().parent(), &mdev.create().type()}) {
-        if (name->find('/') != std::string::npos || name->starts_with('.')) {
-          return BadField(path + ".create", "\"{}\" is no name of a parent or type", *name);
-        }
-      }
-      return Ok();
-    }
+    case v1::AssignedDeviceSpec::kMediatedDevice:
+      return CheckMediatedDevice(field + ".mediated_device", device.mediated_device());
     case v1::AssignedDeviceSpec::DEVICE_NOT_SET:
       break;
   }

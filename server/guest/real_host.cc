@@ -67,10 +67,14 @@ Status RemoveDirectory(const DirectoryChange& change) {
 
 class RealHost final : public HostEffects {
  public:
-  RealHost(host::HostControl control, std::unique_ptr<net::VfPort> vf_port)
-      : control_(std::move(control)), vf_port_(std::move(vf_port)) {}
+  RealHost(host::HostControl control, std::unique_ptr<net::VfPort> vf_port, MdevQuotas mdev_quotas)
+      : control_(std::move(control)), vf_port_(std::move(vf_port)), mdev_quotas_(std::move(mdev_quotas)) {}
 
-  Result<host::HostSnapshot> Snapshot() override { return host::ReadHost(control_.roots); }
+  Result<host::HostSnapshot> Snapshot() override {
+    host::HostSnapshot snapshot = TRY(host::ReadHost(control_.roots));
+    ApplyMdevQuotas(mdev_quotas_, &snapshot);
+    return snapshot;
+  }
 
   Result<UniqueFd> ListenForChanges() override { return host::ListenForUevents(); }
   Status CheckAnswers(const host::PciAddress& address) override {
@@ -252,12 +256,14 @@ class RealHost final : public HostEffects {
 
   const host::HostControl control_;
   const std::unique_ptr<net::VfPort> vf_port_;
+  const MdevQuotas mdev_quotas_;
 };
 
 }  // namespace
 
-std::unique_ptr<HostEffects> CreateRealHost(host::HostControl control, std::unique_ptr<net::VfPort> vf_port) {
-  return std::make_unique<RealHost>(std::move(control), std::move(vf_port));
+std::unique_ptr<HostEffects> CreateRealHost(host::HostControl control, std::unique_ptr<net::VfPort> vf_port,
+                                            MdevQuotas mdev_quotas) {
+  return std::make_unique<RealHost>(std::move(control), std::move(vf_port), std::move(mdev_quotas));
 }
 
 }  // namespace berth::server

@@ -49,7 +49,10 @@ std::vector<Maker> MakersOf(const host::HostSnapshot& host, const v1::MediatedDe
     if (wanted.parent().empty() || parent.name == wanted.parent())
       makers.push_back(MakerFor(parent, wanted.type()));
   }
+  // What becomes a vGPU is known by its address, and has no attributes.
+  const bool mdev_only = !wanted.uuid().empty() || wanted.attributes_size() > 0;
   for (const host::PciFunction& function : host.functions) {
+    if (mdev_only) break;
     if (function.vgpu && (wanted.parent().empty() || function.address.ToString() == wanted.parent()))
       makers.push_back(MakerFor(function, wanted.type()));
   }
@@ -124,16 +127,27 @@ Result<ResolvedDevice> ResolveExisting(const DeviceResolver& resolver, const std
   return device;
 }
 
-ResolvedDevice DeviceFrom(const Maker& maker, const std::string& type, const std::string& earlier) {
+// What a new one is called: as is asked for, else as before, else as none is.
+std::string UuidFor(const v1::MediatedDeviceTypeSpec& wanted, const std::string& earlier) {
+  if (const Result<std::string> uuid = mdev::ParseUuid(wanted.uuid())) return *uuid;
+  return earlier.starts_with("mdev/") ? earlier.substr(5) : mdev::NewUuid();
+}
+
+ResolvedDevice DeviceFrom(const Maker& maker, const v1::MediatedDeviceTypeSpec& wanted,
+                          const std::string& earlier) {
   if (maker.vgpu != nullptr) {
     return {.key = KeyOf(*maker.vgpu),
             .host_node = maker.host_node,
             .address = maker.vgpu->address,
-            .vgpu_type = ParseVgpuTypeName(type)};
+            .vgpu_type = ParseVgpuTypeName(wanted.type())};
   }
-  const std::string uuid = earlier.starts_with("mdev/") ? earlier.substr(5) : mdev::NewUuid();
+  const std::string uuid = UuidFor(wanted, earlier);
   ResolvedDevice device{.key = MdevKey(uuid), .host_node = maker.host_node};
-  device.mdev = ResolvedDevice::Mdev{.uuid = uuid, .create = true, .parent = maker.name, .type = type};
+  device.mdev =
+      ResolvedDevice::Mdev{.uuid = uuid, .create = true, .parent = maker.name, .type = wanted.type()};
+  for (const v1::MediatedDeviceAttribute& attribute : wanted.attributes()) {
+    device.mdev->attributes.push_back({.name = attribute.name(), .value = attribute.value()});
+  }
   return device;
 }
 
@@ -162,7 +176,7 @@ Result<ResolvedDevice> ResolveNew(const DeviceResolver& resolver, const v1::Medi
     if (best == nullptr || rank(maker) < rank(*best)) best = &maker;
   }
   if (best == nullptr) return Fail(NoMaker(wanted, makers));
-  return DeviceFrom(*best, wanted.type(), earlier);
+  return DeviceFrom(*best, wanted, earlier);
 }
 
 }  // namespace

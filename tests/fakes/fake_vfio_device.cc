@@ -125,6 +125,9 @@ int FakeVfioDevice::Ioctl(unsigned long request, uint8_t* argument) {
       return ::fcntl(display->buffer.get(), F_DUPFD_CLOEXEC, 0);
     }
     case VFIO_DEVICE_PCI_HOT_RESET:
+      vfio_pci_hot_reset reset;
+      std::memcpy(&reset, argument, sizeof(reset));
+      hot_reset_groups = reset.count;
       ++hot_resets;
       dead_reads_ = dead_after_reset;
       return 0;

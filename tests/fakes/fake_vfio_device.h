@@ -98,6 +98,7 @@ class FakeVfioDevice {
   bool resettable = true;
   int reset_errno = 0;
   int resets = 0, hot_resets = 0;
+  unsigned hot_reset_groups = 0;            // That the last hot reset named.
   int dead_after_reset = 0;                 // So many reads of the identity give ones after a reset.
   std::vector<DependentDevice> dependents;  // Empty: no hot reset.
   bool is_pci = true;

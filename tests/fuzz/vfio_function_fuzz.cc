@@ -50,6 +50,17 @@ void MakeDevice(FuzzInput* input, FakeVfio* kernel, FakeVfioDevice* fake) {
   fake->host_vectors = input->Take<uint8_t>();
   fake->config[0x3d] = input->Take<uint8_t>() % 6;
   if (shape & 64) fake->irqs[VFIO_PCI_MSIX_IRQ_INDEX].flags |= VFIO_IRQ_INFO_NORESIZE;
+  const auto display = input->Take<uint8_t>();
+  if (display & 1) {
+    // A GPU of NVIDIA's, as far as cliques are concerned, that takes a monitor.
+    fake->SetConfig<uint16_t>(0, 0x10de);
+    fake->SetConfig<uint16_t>(0x0a, 0x0300);
+    auto& edid =
+        fake->AddRegion(VFIO_PCI_NUM_REGIONS, 4096, VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE);
+    edid.type = {VFIO_REGION_TYPE_GFX, VFIO_REGION_SUBTYPE_GFX_EDID};
+    const auto head = input->TakeBytes(sizeof(vfio_region_gfx_edid));
+    std::copy(head.begin(), head.end(), edid.bytes);
+  }
   // The lies: runs of bytes over its configuration space.
   const unsigned lies = shape & 128 ? input->Take<uint8_t>() % 16 : 0;
   for (unsigned i = 0; i < lies; ++i) {
@@ -67,13 +78,14 @@ class Guest {
   Guest(FakeVfio* kernel, FakeVfioDevice* fake, EventLoop* loop)
       : kernel_(*kernel), fake_(*fake), loop_(loop) {}
 
-  bool Attach(Type1Container* container, bool relocate) {
+  bool Attach(Type1Container* container, bool relocate, bool clique) {
     auto group = Group::Create(kernel_.OpenGroup("7"), container, nullptr, kernel_);
     auto made = CreateVfioPciFunction({.name = "fuzz",
                                        .group = std::move(*group),
                                        .device_name = "device",
                                        .loop = loop_,
-                                       .relocate_msix = relocate});
+                                       .relocate_msix = relocate,
+                                       .gpudirect_clique = clique ? std::optional(3u) : std::nullopt});
     if (!made) return false;
     function_ = std::move(*made);
     return function_->Attach(&slot_).has_value();
@@ -154,7 +166,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto container = std::move(*Type1Container::Create(kernel.OpenContainer(), kernel));
   {
     Guest guest(&kernel, &fake, loop.get());
-    if (guest.Attach(container.get(), input.Take<uint8_t>() & 1)) {
+    const auto how = input.Take<uint8_t>();
+    if (guest.Attach(container.get(), how & 1, how & 2)) {
       while (!input.empty()) guest.Do(&input);
     }
   }

@@ -59,6 +59,16 @@ TEST_F(BarPlanTest, SmallAndOddSizesAreRounded) {
   EXPECT_THAT(plan->bars[2].show, ElementsAre(Range{0, 0x3000}));
 }
 
+// docs/assigned-devices.md, 14.
+TEST_F(BarPlanTest, WhatIsAloneInItsPageIsShownAsThePage) {
+  Bar(0, 0x100, 0);
+  regions[0].mappable = {{0, 0x1000}};
+  const auto plan = Plan();
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->bars[0].request.size, 0x1000u);
+  EXPECT_THAT(plan->bars[0].show, ElementsAre(Range{0, 0x1000}));
+}
+
 TEST_F(BarPlanTest, BarsThatCannotBeAreRefused) {
   Bar(0, 4 * kGiB, 0);
   EXPECT_EQ(Plan().error().code(), Code::kUnimplemented);

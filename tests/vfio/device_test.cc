@@ -67,10 +67,14 @@ TEST_F(VfioDeviceTest, SparseAreasThatCannotBeAreLeftOut) {
   EXPECT_THAT(device->Region(0)->mappable, ElementsAre(Range{0x4000, 0x2000}));
 }
 
-TEST_F(VfioDeviceTest, LessThanAPageIsNotMappable) {
+// docs/assigned-devices.md, 14: the kernel says so where nothing else is in the page.
+TEST_F(VfioDeviceTest, LessThanAPageIsMappableWhereItIsAloneInIt) {
   fake.AddBar(0, 256, 0, true);
+  fake.AddBar(1, 256, 0, false);
   Open();
-  EXPECT_THAT(device->Region(0)->mappable, SizeIs(0));
+  EXPECT_THAT(device->Region(0)->mappable, ElementsAre(Range{0, 4096}));
+  EXPECT_EQ(device->Region(0)->size, 256u);
+  EXPECT_THAT(device->Region(1)->mappable, SizeIs(0));
 }
 
 TEST_F(VfioDeviceTest, RegionsBeyondTheFixedOnesHaveATypeOfTheirOwn) {

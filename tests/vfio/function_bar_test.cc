@@ -50,6 +50,20 @@ TEST_F(FunctionBarTest, ShowsMappedPartsAndTrapsTheRest) {
   EXPECT_EQ(space.view()->ranges[2].mapping.address[8], 0x42);
 }
 
+// docs/assigned-devices.md, 26.
+TEST_F(FunctionBarTest, IsTakenFromSightAndShownAgain) {
+  fake.AddBar(0, 0x4000, 0, true);
+  Create({{0, 0x4000}}, {{0, 0x1000}, {0x3000, 0x1000}});
+  Place();
+  const auto before = View();
+  for (const bool mapped : {false, true}) {
+    hw::AddressSpace::Transaction transaction(space);
+    bar->SetMapped(mapped);
+    ASSERT_TRUE(transaction.Commit());
+    EXPECT_EQ(View(), mapped ? before : (decltype(before){{Kind::kIo, Range{0, 0x4000}}}));
+  }
+}
+
 // A vCPU on its way to mapped memory that is no longer mapped there must not touch the mapping: see 16 in
 // docs/assigned-devices.md.
 TEST_F(FunctionBarTest, AccessesThatTrapGoThroughTheDescriptor) {

@@ -85,6 +85,57 @@ TEST_F(FunctionConfigTest, ASecondOfOneKindIsNotShown) {
   EXPECT_EQ(overlay.Merge(0xb1, 1, 0xc0), 0u);
 }
 
+// docs/assigned-devices.md, 23.
+TEST_F(FunctionConfigTest, HasTheIdentityThatIsAskedFor) {
+  facts.identity = {.vendor_id = 0x10de, .subsystem_id = 0};
+  Build();
+  EXPECT_EQ(overlay.Merge(pci::kVendorId, 4, 0x00051b36), 0x000510deu);
+  EXPECT_EQ(overlay.Merge(pci::kSubsystemVendorId, 4, 0x12345678), 0x00005678u);
+  overlay.Write(pci::kVendorId, 2, 0x8086);
+  EXPECT_EQ(overlay.Merge(pci::kVendorId, 2, 0x1b36), 0x10deu);
+}
+
+// A GPU: class 0x0302, a 3D controller.
+struct CliqueTest : FunctionConfigTest {
+  void SetUp() override {
+    device.SetConfig<uint16_t>(pci::kVendorId, 0x10de);
+    device.SetConfig<uint16_t>(pci::kClassCode + 1, 0x0302);
+    device.AddCapability(0x60, pci::kCapPowerManagement, std::vector<uint8_t>(6));
+    facts.gpudirect_clique = 5;
+  }
+  uint32_t Word(uint16_t offset) { return overlay.Merge(offset, 4, device.Config<uint32_t>(offset)); }
+};
+
+// docs/assigned-devices.md, 23: at 0xc8, the last of the chain, with "P2P" and the clique in bits 6 to 3 of
+// byte 6.
+TEST_F(CliqueTest, IsTheLastCapability) {
+  Build();
+  EXPECT_EQ(overlay.Merge(0x61, 1, 0), 0xc8u);
+  EXPECT_EQ(Word(0xc8), 0x50080009u);
+  EXPECT_EQ(Word(0xcc), (5u << 19) | 0x5032u);
+}
+
+TEST_F(CliqueTest, GivesWayToWhatIsThere) {
+  device.AddMsix(0xc8, 8, 0, 0x2000, 0x3000);
+  Build();
+  EXPECT_EQ(overlay.Merge(0x61, 1, 0), 0xd4u);
+  EXPECT_EQ(Word(0xd4), 0x50080009u);
+}
+
+TEST_F(CliqueTest, IsRefusedWhereThereIsNoRoom) {
+  device.AddMsix(0xc0, 8, 0, 0x2000, 0x3000);
+  device.AddExpress(0xd0, pci::kExpressEndpoint);
+  EXPECT_EQ(BuildConfig(device.config, facts, &overlay).error().reason(), "NO_ROOM_FOR_CLIQUE");
+}
+
+TEST_F(CliqueTest, IsForGpusOfNvidia) {
+  device.SetConfig<uint16_t>(pci::kVendorId, 0x1002);
+  EXPECT_EQ(BuildConfig(device.config, facts, &overlay).error().reason(), "NOT_AN_NVIDIA_GPU");
+  device.SetConfig<uint16_t>(pci::kVendorId, 0x10de);
+  device.SetConfig<uint16_t>(pci::kClassCode + 1, 0x0403);  // Its sound.
+  EXPECT_EQ(BuildConfig(device.config, facts, &overlay).error().reason(), "NOT_AN_NVIDIA_GPU");
+}
+
 TEST(ReadMsi, TakesTheLesserOfHardwareAndKernel) {
   FakeVfioDevice device;
   device.AddCapability(0x50, pci::kCapMsi, {0x8a, 0x01});  // 32 vectors, 64 bits, maskable.

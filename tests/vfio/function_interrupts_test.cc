@@ -73,6 +73,22 @@ TEST_F(FunctionInterruptsTest, AnAccessUnmasksWhereTheDriverCannot) {
   EXPECT_FALSE(level);
 }
 
+// docs/assigned-devices.md, 26.
+TEST_F(FunctionInterruptsTest, MemoryTrapsFromTheInterruptUntilTheDeviceIsQuiet) {
+  fake.intx_unmask_eventfd = false;
+  Create({.pin = 1});
+  std::vector<bool> shown;
+  interrupts->trapped_intx()->SetMemory([&](bool now) { shown.push_back(now); },
+                                        std::chrono::milliseconds(0));
+  fake.SetIntx(true);
+  RunLoop();
+  EXPECT_EQ(shown, (std::vector<bool>{false}));
+  fake.SetIntx(false);
+  interrupts->trapped_intx()->OnAccess();
+  while (shown.size() < 2) RunLoop();
+  EXPECT_EQ(shown, (std::vector<bool>{false, true}));
+}
+
 TEST_F(FunctionInterruptsTest, ALineThatIsHighFallsWithItsDevice) {
   fake.intx_unmask_eventfd = false;
   Create({.pin = 1, .msix_vectors = 8});

@@ -48,6 +48,46 @@ TEST_F(FunctionResetTest, LeavesABusToItsOtherFunctions) {
   EXPECT_EQ(fake.hot_resets, 0);
 }
 
+// Two functions of one bus, neither of which can be reset alone, in one machine.
+struct ResetOfNeighboursTest : FunctionResetTest {
+  void SetUp() override {
+    fake.resettable = false;
+    fake.dependents = {{.group = 7, .bus = 1}, {.group = 8, .bus = 1, .devfn = 1}};
+    Open();
+    kernel.AddDevice("8", "0000:01:00.1");
+    other = std::move(*Device::Open(
+        std::move(*Group::Create(kernel.OpenGroup("8"), container.get(), nullptr, kernel)), "0000:01:00.1"));
+    neighbours.Add(device.get(), &quiet);
+  }
+  Result<std::string_view> Reset() { return ResetDevice(*device, config.get(), {.neighbours = &neighbours}); }
+
+  std::unique_ptr<Device> other;
+  ResetNeighbours neighbours;
+  std::atomic<bool> quiet = false, other_quiet = true;
+};
+
+// docs/assigned-devices.md, 31.
+TEST_F(ResetOfNeighboursTest, AreResetTogetherWhenTheOtherIsQuiet) {
+  neighbours.Add(other.get(), &other_quiet);
+  EXPECT_EQ(Reset(), "bus");
+  EXPECT_EQ(fake.hot_resets, 1);
+  EXPECT_EQ(fake.hot_reset_groups, 2u);
+}
+
+TEST_F(ResetOfNeighboursTest, WaitForTheLastOfThem) {
+  other_quiet = false;
+  neighbours.Add(other.get(), &other_quiet);
+  EXPECT_EQ(Reset(), "later");
+  EXPECT_EQ(fake.hot_resets, 0);
+}
+
+TEST_F(ResetOfNeighboursTest, NeverTouchWhatIsNotTheMachines) {
+  neighbours.Add(other.get(), &other_quiet);
+  neighbours.Remove(other.get());
+  EXPECT_EQ(Reset(), "none");
+  EXPECT_EQ(fake.hot_resets, 0);
+}
+
 TEST_F(FunctionResetTest, FallsBackWhenTheFunctionsOwnFails) {
   fake.reset_errno = EINVAL;
   fake.dependents = {{.group = 7, .bus = 1}};

@@ -104,6 +104,21 @@ TEST_F(VfioPciFunctionTest, HasTheIdentityOfItsDevice) {
   EXPECT_EQ(function->name(), "nic0");
 }
 
+// docs/assigned-devices.md, 23.
+TEST_F(VfioPciFunctionTest, HasAnotherIdentityOnRequest) {
+  options.identity = {
+      .vendor_id = 0x8086, .device_id = 0x10d3, .subsystem_vendor_id = 0x103c, .subsystem_id = 1};
+  Attach();
+  EXPECT_EQ(Read(0, 4), 0x10d38086u);
+  EXPECT_EQ(Read(pci::kSubsystemVendorId, 4), 0x0001103cu);
+  EXPECT_EQ(Read(8, 4), 0x00ff0001u);
+}
+
+TEST_F(VfioPciFunctionTest, ACliqueIsRefusedBeforeTheDeviceIsUsed) {
+  options.gpudirect_clique = 0;
+  EXPECT_EQ(Create().error().reason(), "NOT_AN_NVIDIA_GPU");
+}
+
 TEST_F(VfioPciFunctionTest, AsksForItsBars) {
   Attach();
   ASSERT_THAT(function->bars(), SizeIs(2));

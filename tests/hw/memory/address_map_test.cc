@@ -39,6 +39,16 @@ TEST(AddressMap, ALittleMoreMemoryDoesNotMoveTheWindow) {
             PlanAddressMap(10 * kGiB, 46, kGiB, kGiB)->mmio64);
 }
 
+// An IOMMU of 39 bits is common on desktops.
+TEST(AddressMap, WhereAddressesAreShortTheWindowIsRightBehindRam) {
+  const auto plan = PlanAddressMap(300 * kGiB, 39, 100 * kGiB, 64 * kGiB);
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_EQ(plan->mmio64.start, 320 * kGiB);
+  EXPECT_GE(plan->mmio64.size, 100 * kGiB);
+  EXPECT_LE(plan->mmio64.end(), 512 * kGiB);
+  EXPECT_TRUE(PlanAddressMap(8 * kGiB, 36, 16 * kGiB, 16 * kGiB));
+}
+
 TEST(AddressMap, AWindowThatWouldMeetAmdsHoleStartsBehindIt) {
   // 0xfd00000000 to 0xffffffffff: IOMMUs of AMD hosts do not map it.
   const auto plan = PlanAddressMap(600 * kGiB, 46, 600 * kGiB, 256 * kGiB);

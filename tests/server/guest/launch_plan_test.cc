@@ -152,6 +152,18 @@ TEST(LaunchPlan, AVendorsVgpuStaysWithItsDriver) {
   EXPECT_EQ(plan.name.address, address);
 }
 
+// docs/assigned-devices.md, 23.
+TEST(LaunchPlan, WhatTheGuestIsShownOfADevice) {
+  const LaunchPlan plan = PlanFor(R"(assigned_devices {
+    pci_address: "0000:03:00.0" identity { id: "10de:2330" } gpudirect_clique: 0 hide_rom: true relocate_msix: true })")
+                              .plan;
+  const auto& vfio = plan.build.machine().devices(0).vfio();
+  EXPECT_EQ(vfio.identity().vendor_id(), 0x10deu);
+  EXPECT_EQ(vfio.identity().device_id(), 0x2330u);
+  EXPECT_FALSE(vfio.identity().has_subsystem_id());
+  EXPECT_TRUE(vfio.has_gpudirect_clique() && vfio.hide_rom() && vfio.relocate_msix());
+}
+
 TEST(LaunchPlan, HotPlugPortsHaveRoomAndReadyTheMachineForVfio) {
   const LaunchPlan plan =
       PlanFor("hot_plug_ports { prefetchable_memory_bytes: 34359738368 } hot_plug_ports { guest_node: 0 }")

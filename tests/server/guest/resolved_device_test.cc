@@ -180,6 +180,18 @@ TEST(ResolveDevices, MediatedDevices) {
   EXPECT_FALSE((*there)[0].mdev->create);
 }
 
+TEST(ResolveDevices, AMediatedDeviceIsCalledAndSetUpAsAskedFor) {
+  const auto made = Resolve(R"(assigned_devices { mediated_device { create {
+    parent: "mtty" type: "mtty-2" uuid: "11111111-2222-4333-8444-ABCDEF000000"
+    attributes { name: "nvidia/vgpu_params" value: "frame_rate_limiter=0" } } } })",
+                            {{"mdev/99999999-2222-4333-8444-555555555555", "me", "assigned0", "guests/me"}});
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_EQ((*made)[0].mdev->uuid, "11111111-2222-4333-8444-abcdef000000");
+  EXPECT_EQ(
+      (*made)[0].mdev->attributes,
+      (std::vector<mdev::MdevAttribute>{{.name = "nvidia/vgpu_params", .value = "frame_rate_limiter=0"}}));
+}
+
 TEST(ResolveDevices, MediatedDevicesThatCannotBe) {
   const auto reason = [](const std::string& device) {
     return Resolve("assigned_devices { mediated_device { " + device + " } }").error().reason();
