@@ -79,7 +79,7 @@ TEST_F(FunctionInterruptsTest, MemoryTrapsFromTheInterruptUntilTheDeviceIsQuiet)
   Create({.pin = 1});
   std::vector<bool> shown;
   interrupts->trapped_intx()->SetMemory([&](bool now) { shown.push_back(now); },
-                                        std::chrono::milliseconds(0));
+                                        std::chrono::milliseconds(1));
   fake.SetIntx(true);
   RunLoop();
   EXPECT_EQ(shown, (std::vector<bool>{false}));
