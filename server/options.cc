@@ -46,10 +46,9 @@ po::options_description Describe(DaemonOptions& daemon, std::string& log_level,
        "whether monitors filter their system calls")  //
       ("empty-root", po::value(&daemon.confinement.empty_root)->default_value(true),
        "whether monitors see an empty file system; they must be linked statically")  //
-      (
-          "mdev-quota", po::value(&quotas)->composing(),
-          "TYPE=COUNT: the host has at most so many mediated devices, or vGPUs, of the type; may be given "
-          "again")                                                             //
+      ("mdev-quota", po::value(&quotas)->composing(),
+       "TYPE=COUNT: the host has at most so many mediated devices, or vGPUs, of the type; may be given "
+       "again")                                                                //
       ("log-level", text(log_level, "info"), "debug, info, warning or error")  //
       ("trace", po::value(&daemon.trace_patterns)->composing(),
        "trace events to log, here and in monitors, as 'hw/virtio/*'; may be given again");
