@@ -254,11 +254,11 @@ def format_scenario(name, option):
     create = f"create -f {name} {'-o ' + option if option else ''}"
     convert = f"convert -O {name} {'-o ' + option if option else ''}"
     return [f"{create} a.img 10M", "info a.img", "info --output=json a.img", "map a.img", "map --output=json a.img",
-            "check a.img", "check --output=json a.img", "resize a.img 20M", f"measure -O {name} a.img",
+            "check a.img", "check --output=json a.img", f"resize -f {name} a.img 20M", f"measure -O {name} a.img",
             "!file r 7340544 0 131072 1 262144 300000 2 5242880 65536 3", f"{convert} r c.img", "info c.img",
-            "map c.img", "map --output=json c.img", "check c.img", "compare r c.img", "convert -O raw c.img back",
-            "compare -s r back", "convert -O qcow2 c.img q", "map --output=json q", f"convert -c -O {name} r cc.img",
-            f"{convert} q d.img", "compare c.img d.img", f"convert -f {name} -O raw r nothing",
+            "map c.img", "map --output=json c.img", "check c.img", f"compare -F {name} r c.img", f"convert -f {name} -O raw c.img back",
+            "compare -s r back", f"convert -f {name} -O qcow2 c.img q", "map --output=json q", f"convert -c -O {name} r cc.img",
+            f"{convert} q d.img", f"compare -f {name} -F {name} c.img d.img", f"convert -f {name} -O raw r nothing",
             f"info -f {name} r", f"{create} b.img 1", "info b.img",
             # qemu-img aborts at a descriptor without extents, and takes no fixed VHD of a footer alone, no empty VHDX of ours.
             *([] if name == "vhdx" or any(kind in option for kind in ("Flat", "twoGb", "fixed")) else [f"{create} e.img 0", "info e.img", "convert e.img e.raw"])]
