@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "block/inflater.h"
 
 namespace berth::block::qcow2 {
 namespace {
@@ -29,25 +30,6 @@ class Deflater {
     stream_.avail_out = static_cast<uInt>(out.size());
     if (::deflate(&stream_, Z_FINISH) != Z_STREAM_END) return 0;
     return out.size() - stream_.avail_out;
-  }
-
- private:
-  z_stream stream_{};
-};
-
-class Inflater {
- public:
-  Inflater() { CHECK(::inflateInit2(&stream_, kWindowBits) == Z_OK); }
-  ~Inflater() { ::inflateEnd(&stream_); }
-  bool Run(std::span<const uint8_t> in, std::span<uint8_t> out) {
-    ::inflateReset(&stream_);
-    stream_.next_in = const_cast<Bytef*>(in.data());
-    stream_.avail_in = static_cast<uInt>(in.size());
-    stream_.next_out = out.data();
-    stream_.avail_out = static_cast<uInt>(out.size());
-    const int result = ::inflate(&stream_, Z_FINISH);
-    // Z_BUF_ERROR: the output is full and the end of the stream was not read yet.
-    return (result == Z_STREAM_END || result == Z_BUF_ERROR) && stream_.avail_out == 0;
   }
 
  private:
@@ -93,7 +75,7 @@ size_t Compress(Compression method, std::span<const uint8_t> in, std::span<uint8
 
 bool Decompress(Compression method, std::span<const uint8_t> in, std::span<uint8_t> out) {
   if (method == Compression::kZstd) return DecompressZstd(in, out);
-  thread_local Inflater inflater;
+  thread_local Inflater inflater(kWindowBits);
   return inflater.Run(in, out);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/pieces.h"
+#include "block/inflater.h"
 
 namespace berth::block::vmdk {
 namespace {
@@ -14,24 +15,6 @@ namespace {
 using Kind = BlockPlace::Kind;
 
 constexpr uint32_t kZeroGrain = 1;
-
-class Inflater {
- public:
-  Inflater() { CHECK(::inflateInit(&stream_) == Z_OK); }
-  ~Inflater() { ::inflateEnd(&stream_); }
-  bool Run(std::span<const uint8_t> in, std::span<uint8_t> out) {
-    ::inflateReset(&stream_);
-    stream_.next_in = const_cast<Bytef*>(in.data());
-    stream_.avail_in = static_cast<uInt>(in.size());
-    stream_.next_out = out.data();
-    stream_.avail_out = static_cast<uInt>(out.size());
-    const int result = ::inflate(&stream_, Z_FINISH);
-    return (result == Z_STREAM_END || result == Z_BUF_ERROR) && stream_.avail_out == 0;
-  }
-
- private:
-  z_stream stream_{};
-};
 
 class Deflater {
  public:
@@ -68,7 +51,7 @@ void PackGrain(std::span<const uint8_t> grain, std::vector<uint8_t>* out) {
 }
 
 bool UnpackGrain(std::span<const uint8_t> packed, std::span<uint8_t> out) {
-  thread_local Inflater inflater;
+  thread_local Inflater inflater(MAX_WBITS);
   return inflater.Run(packed, out);
 }
 
