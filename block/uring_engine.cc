@@ -1,4 +1,5 @@
-// The engine over io_uring: one ring a loop, one io_uring_enter a batch, completions through an eventfd.
+// The engine over io_uring: one ring a loop, one io_uring_enter a batch. The loop watches the ring itself:
+// what was completed while it was being submitted, and has been taken since, wakes nobody.
 #include <liburing.h>
 
 #include <array>
@@ -28,11 +29,12 @@ struct Ring {
 
 class UringEngine final : public IoEngine {
  public:
-  UringEngine(EventLoop* loop, UniqueFd completed) : loop_(loop), completed_(std::move(completed)) {}
+  UringEngine(EventLoop* loop, UniqueFd again) : loop_(loop), again_(std::move(again)) {}
 
   ~UringEngine() override {
     CHECK(in_flight_ == 0 && waiting_.empty());
-    loop_->Unwatch(completed_.get());
+    if (ring_.created) loop_->Unwatch(ring()->ring_fd);
+    loop_->Unwatch(again_.get());
   }
 
   Status Start();
@@ -67,7 +69,7 @@ class UringEngine final : public IoEngine {
   unsigned Deliver();
 
   EventLoop* const loop_;
-  const UniqueFd completed_;
+  const UniqueFd again_;  // Signalled for what is left for later.
   Ring ring_;
   std::unique_ptr<IoEngine> discard_;
   List<IoOp> waiting_;
@@ -94,11 +96,9 @@ Status UringEngine::Start() {
   unsigned workers[2] = {0,
                          kMaxKernelWorkers};  // 0: as it is. From 5.15; without it RLIMIT_NPROC bounds them.
   ::io_uring_register_iowq_max_workers(ring(), workers);
-  error = ::io_uring_register_eventfd(ring(), completed_.get());
-  if (error < 0) return FailErrno(-error, "register an eventfd with io_uring");
   TRY(Restrict());
-  // Edge-triggered: every completion is an edge, so the counter need not be read.
-  return loop_->Watch(completed_.get(), EPOLLIN | EPOLLET, [this](uint32_t) { Pump(); });
+  TRY(loop_->Watch(ring()->ring_fd, EPOLLIN, [this](uint32_t) { Pump(); }));
+  return loop_->Watch(again_.get(), EPOLLIN | EPOLLET, [this](uint32_t) { Pump(); });
 }
 
 // From here on the ring takes these operations and no more registrations: a filter of system calls does not
@@ -130,8 +130,7 @@ void UringEngine::Pump() {
     }
     progress += Deliver();
   }
-  // What is left for later comes back as if it had completed.
-  if (rounds == kMaxRounds || ::io_uring_sq_ready(ring()) != 0) SignalEventFd(completed_.get());
+  if (rounds == kMaxRounds || ::io_uring_sq_ready(ring()) != 0) SignalEventFd(again_.get());
   pumping_ = false;
 }
 
@@ -195,8 +194,7 @@ unsigned UringEngine::Deliver() {
 }  // namespace
 
 Result<std::unique_ptr<IoEngine>> CreateUringEngine(EventLoop* loop) {
-  UniqueFd completed = TRY(CreateEventFd());
-  auto engine = std::make_unique<UringEngine>(loop, std::move(completed));
+  auto engine = std::make_unique<UringEngine>(loop, TRY(CreateEventFd()));
   TRY(engine->Start());
   return engine;
 }
