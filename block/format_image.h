@@ -96,6 +96,9 @@ class FormatImage : public Image {
   // content yet (else EIO).
   virtual size_t Pack(std::span<const uint8_t> cluster, std::span<uint8_t> out) const;
   virtual int WritePacked(uint64_t offset, std::span<const uint8_t> packed);
+  // Writes what is in memory only, as closing does; the image may be used further. Nobody changes it
+  // meanwhile.
+  virtual Status WriteBack();
   // Drops every allocation, so that all reads come from the backing image: what a commit ends with.
   virtual Status MakeEmpty();
   // Stores another reference (none: stands alone). The opened backing image is not touched.

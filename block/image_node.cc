@@ -32,6 +32,7 @@ class ImageNodeImpl final : public ImageNode {
   const Limits& limits() const override { return image_->limits(); }
   void Submit(List<Request> batch) override;
   void Drain() override;
+  Status WriteBack() override;
   Counters counters() const override { return counters_; }
 
  private:
@@ -258,6 +259,13 @@ void ImageNodeImpl::Drain() {
       workers_.Wait();
     }
   }
+}
+
+Status ImageNodeImpl::WriteBack() {
+  Drain();
+  Status finished = Ok();
+  workers_.Call([&] { finished = image_->WriteBack(); });
+  return finished;
 }
 
 }  // namespace

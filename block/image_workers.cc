@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <system_error>
+#include <utility>
 
 namespace berth::block {
 
@@ -56,6 +57,21 @@ void ImageWorkers::Submit(Request* request) {
   work_.notify_one();
 }
 
+void ImageWorkers::Call(const std::function<void()>& task) {
+  std::condition_variable ended;
+  bool running = true;
+  const std::function<void()> wrapped = [&] {
+    task();
+    MutexLock lock(mutex_);
+    running = false;
+    ended.notify_one();
+  };
+  MutexLock lock(mutex_);
+  task_ = &wrapped;
+  work_.notify_one();
+  while (running) lock.Wait(ended);
+}
+
 void ImageWorkers::Wait() {
   {
     MutexLock lock(mutex_);
@@ -80,23 +96,33 @@ void ImageWorkers::Run(bool closes, const Prepare& prepare) {
 void ImageWorkers::Work() {
   for (;;) {
     Request* request = nullptr;
+    const std::function<void()>* task = nullptr;
     {
       MutexLock lock(mutex_);
-      while (todo_.empty() && !stopping_) lock.Wait(work_);
+      while (todo_.empty() && task_ == nullptr && !stopping_) lock.Wait(work_);
       if (stopping_) return;
-      request = todo_.PopFront();
+      task = std::exchange(task_, nullptr);
+      if (task == nullptr) request = todo_.PopFront();
     }
-    request->error = image_->Perform(*request);
-    bool first = false;
-    {
-      MutexLock lock(mutex_);
-      first = done_.empty();
-      done_.PushBack(request);
+    if (task != nullptr) {
+      (*task)();
+    } else {
+      CarryOut(request);
     }
-    if (first) {
-      SignalEventFd(completed_.get());
-      finished_.notify_one();
-    }
+  }
+}
+
+void ImageWorkers::CarryOut(Request* request) {
+  request->error = image_->Perform(*request);
+  bool first = false;
+  {
+    MutexLock lock(mutex_);
+    first = done_.empty();
+    done_.PushBack(request);
+  }
+  if (first) {
+    SignalEventFd(completed_.get());
+    finished_.notify_one();
   }
 }
 

@@ -32,12 +32,15 @@ class ImageWorkers {
   ~ImageWorkers();
 
   void Submit(Request* request);
+  // Runs `task` on one of the threads and waits for it.
+  void Call(const std::function<void()>& task);
   // Blocks until something was carried out, which must be under way, and hands it over.
   void Wait();
 
  private:
   void Run(bool closes, const Prepare& prepare);
   void Work();
+  void CarryOut(Request* request);
   void Deliver();
 
   EventLoop* const loop_;
@@ -50,6 +53,7 @@ class ImageWorkers {
   std::condition_variable work_, finished_;
   List<Request> todo_ GUARDED_BY(mutex_);
   List<Request> done_ GUARDED_BY(mutex_);
+  const std::function<void()>* task_ GUARDED_BY(mutex_) = nullptr;  // Of a Call that no thread has taken yet.
   unsigned starting_ GUARDED_BY(mutex_) = 0;
   Status started_ GUARDED_BY(mutex_) = Ok();
   bool stopping_ GUARDED_BY(mutex_) = false;

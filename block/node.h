@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/error.h"
 #include "block/list.h"
 
 namespace berth::block {
@@ -72,6 +73,8 @@ class BlockNode {
   virtual void Submit(List<Request> batch) = 0;
   // Waits until nothing is in flight: every `done` has been called when it returns. Not from within a `done`.
   virtual void Drain() = 0;
+  // Drains, and writes what the node has in memory only, as its destruction does. It may be used further.
+  virtual Status WriteBack() { return Drain(), Ok(); }
 };
 
 // What is wrong with `request` on a node of this size: 0, or an errno value.

@@ -84,6 +84,12 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
     case v1::Request::kQuit:
       loop_->Stop();
       return Ok();
+    case v1::Request::kFinishDisks:
+      TRY(machine())->FinishDisks();
+      return Ok();
+    case v1::Request::kSetDiskLimits:
+      return TRY(machine())->SetDiskLimits(request.set_disk_limits().id(),
+                                           request.set_disk_limits().limits());
     case v1::Request::kDescribe: {
       v1::Description* description = reply->mutable_description();
       *description->mutable_machine() = machine_ ? machine_->config() : config_;

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "block/file.h"
 #include "hw/virtio/block.h"
 #include "hw/virtio/net.h"
 #include "hw/virtio/pci_transport.h"
 #include "hw/virtio/rng.h"
+#include "vmm/disk_image.h"
 
 namespace berth::vmm {
 
@@ -102,9 +102,13 @@ DeviceBuilder::Function DeviceBuilder::Assigned(const v1::DeviceConfig& device) 
 
 Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfig& device) {
   const v1::BlockDevice& config = device.block();
-  UniqueFd image = TRY(fds_->Take(config.image_fd()));
-  std::shared_ptr<block::BlockNode> node =
-      TRY(block::CreateFileNode(context_.io_engine, std::move(image), {.read_only = config.read_only()}));
+  auto disk =
+      TRY(OpenDisk(config, fds_, {context_.io_loop, context_.io_engine, context_.confine_image_thread}));
+  const std::shared_ptr<block::LimitNode> limits =
+      block::CreateLimitNode(context_.io_loop, std::move(disk), LimitsOf(config.limits()));
+  const std::shared_ptr<block::BlockNode> node = limits;
+  if (HasMetadata(config) && !config.read_only()) built_.images.push_back(node);
+  built_.disks[device.id()] = limits;
   const uint32_t queues = config.queues() != 0 ? config.queues() : context_.vcpus;
   return CreateVirtioBlock({.name = device.id(),
                             .serial = config.serial(),
@@ -114,7 +118,7 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfi
                             .write_through = config.write_through(),
                             .logical_block_size_bytes = config.logical_block_size_bytes(),
                             .physical_block_size_bytes = config.physical_block_size_bytes()},
-                           std::move(node));
+                           node);
 }
 
 Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Net(const v1::DeviceConfig& device) {

@@ -11,6 +11,7 @@
 #include "base/event_loop.h"
 #include "berth/vmm/v1/control.pb.h"
 #include "block/engine.h"
+#include "block/limit_node.h"
 #include "hw/acpi/tables.h"
 #include "hw/memory/guest_memory.h"
 #include "hw/pci/bus.h"
@@ -37,6 +38,7 @@ struct DeviceContext {
   AssignedDevices* assigned = nullptr;  // Where there may be any.
   bool pinned = false;                  // There are some from the start.
   HotPlugPorts* ports = nullptr;
+  std::function<Status()> confine_image_thread;  // Run by threads of disks.
 };
 
 // What a device counts, by name.
@@ -49,6 +51,9 @@ struct BuiltDevices {
   std::vector<std::pair<std::string, std::function<CounterValues()>>> counters;
   std::map<std::string, const vfio::VfioPciFunction*> assigned;  // By the device's id.
   std::vector<hw::acpi::PciNode> nodes;  // Devices of the root bus, ports included, that have a NUMA node.
+  // Disks in formats, which have something to write when the machine is over.
+  std::vector<std::weak_ptr<block::BlockNode>> images;
+  std::map<std::string, std::weak_ptr<block::LimitNode>> disks;  // By the device's id.
   hw::VirtioBalloon* balloon = nullptr;
   hw::VirtioConsole* console = nullptr;
 };

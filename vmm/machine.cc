@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "hw/acpi/tables.h"
 #include "hw/pci/root_port.h"
+#include "vmm/disk_image.h"
 #include "vmm/memory_plan.h"
 #include "vmm/resident.h"
 
@@ -224,7 +225,8 @@ Status Machine::CreateDevices(Descriptors& fds) {
                                 .console = console_.get(),
                                 .assigned = assigned_.get(),
                                 .pinned = HasAssigned(),
-                                .ports = ports_.get()},
+                                .ports = ports_.get(),
+                                .confine_image_thread = [this] { return Confine(ThreadKind::kImage); }},
                                &fds)
                      .Build(config_, pci_->root()));
 
@@ -439,6 +441,26 @@ Status Machine::Reset() {
   return Ok();
 }
 
+Status Machine::SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits) {
+  const auto found = devices_.disks.find(id);
+  const std::shared_ptr<block::LimitNode> disk =
+      found == devices_.disks.end() ? nullptr : found->second.lock();
+  if (!disk) {
+    return berth::Fail(
+        Error(Code::kNotFound, fmt::format("there is no disk {}", id)).Reason("DEVICE_NOT_FOUND"));
+  }
+  io_loop_->Call([&] { disk->SetLimits(LimitsOf(limits)); });
+  for (v1::DeviceConfig& device : *config_.mutable_devices()) {
+    if (device.id() == id) *device.mutable_block()->mutable_limits() = limits;
+  }
+  return Ok();
+}
+
+void Machine::FinishDisks() {
+  vcpus_->Pause();
+  CompleteImages();
+}
+
 void Machine::PressPowerButton() { power_->PressButton(); }
 
 Status Machine::AttachConsole(UniqueFd stream) { return console_->Attach(std::move(stream)); }
@@ -477,8 +499,22 @@ void Machine::Fail(const std::string& why) {
   SetState(v1::FAILED, why);
 }
 
+// Nobody who hears that the machine is over finds an image of its disks unfinished.
+void Machine::CompleteImages() {
+  io_loop_->Call([this] {
+    for (const auto& image : devices_.images) {
+      const auto node = image.lock();
+      if (!node) continue;
+      if (const Status finished = node->WriteBack(); !finished) {
+        LOG_WARNING("a disk's image: {}", finished.error().message());
+      }
+    }
+  });
+}
+
 void Machine::SetState(v1::MachineState state, std::string text) {
   if (state == state_) return;
+  if (state == v1::POWERED_OFF || state == v1::FAILED) CompleteImages();
   state_ = state;
   events_->SetState(state, std::move(text));
 }

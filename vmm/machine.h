@@ -51,6 +51,10 @@ class Machine {
   // then it runs.
   Status Reset();
   void PressPowerButton();
+  // As the request of this name.
+  Status SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits);
+  // The vCPUs stop for good, and images of disks are as if they had been closed.
+  void FinishDisks();
   Status AttachConsole(UniqueFd stream);
   // FAILED_PRECONDITION, NO_BALLOON; and VirtioBalloon::SetTarget's.
   Status SetBalloon(uint64_t size_bytes);
@@ -102,6 +106,7 @@ class Machine {
   void Warn(const std::string& id, const Status& done);
 
   void Fail(const std::string& why);
+  void CompleteImages();
   void SetState(v1::MachineState state, std::string text = {});
 
   v1::MachineConfig config_;

@@ -8,6 +8,7 @@
 #include <malloc.h>
 #define VIRTIO_RING_NO_LEGACY  // What it leaves out is not C++.
 #include <linux/vhost.h>
+#include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -59,6 +60,14 @@ constexpr int kIo[] = {
     SCMP_SYS(pwrite64),   SCMP_SYS(fdatasync),   SCMP_SYS(fallocate),      SCMP_SYS(eventfd2),
     SCMP_SYS(preadv),     SCMP_SYS(pwritev),     SCMP_SYS(io_uring_enter),
 };
+
+// Images: their content and metadata, room, holes; and closing them.
+constexpr int kImage[] = {
+    SCMP_SYS(preadv),    SCMP_SYS(preadv2),   SCMP_SYS(pwritev),   SCMP_SYS(pwritev2),
+    SCMP_SYS(pread64),   SCMP_SYS(pwrite64),  SCMP_SYS(fdatasync), SCMP_SYS(lseek),
+    SCMP_SYS(fallocate), SCMP_SYS(ftruncate), SCMP_SYS(eventfd2),
+};
+constexpr uint32_t kImageRequests[] = {BLKDISCARD};
 
 // Event loop, the control socket and console streams, kernel and initrd for a reset.
 constexpr int kControl[] = {
@@ -138,6 +147,7 @@ class Filter {
 void AllowAny(Filter& filter) {
   filter.Allow(kVcpu);
   filter.Allow(kIo);
+  filter.Allow(kImage);
   filter.Allow(kControl);
   filter.Allow(kBuilding);
   // Threads, no processes. What clone3 is to make cannot be seen; the C library makes threads without it,
@@ -196,6 +206,10 @@ Status Confine(ThreadKind kind) {
       filter.AllowRequests(kvm::RunningRequests());
       filter.AllowRequests(kVfioRunning);
       filter.AllowRequests(kNet);
+      break;
+    case ThreadKind::kImage:
+      filter.Allow(kImage);
+      filter.AllowRequests(kImageRequests);
       break;
     case ThreadKind::kControl:
       filter.Allow(kControl);

@@ -10,6 +10,7 @@ enum class ThreadKind {
   kAny,  // The process while it builds the machine, and whatever thread it starts: what all need together.
   kControl,  // The main thread, once the machine is built.
   kIo,
+  kImage,  // That of a disk in a format: its blocking code.
   kVcpu,
 };
 

@@ -15,13 +15,18 @@ constexpr size_t kSlicesAtOnce = 256;
 }  // namespace
 
 Qcow2Image::~Qcow2Image() {
-  if (limits_.read_only) return;
-  if (const Status stored = StoreBitmaps(); !stored) {
-    LOG_WARNING("{}: closing: {}", filename(), stored.error().message());
+  if (const Status finished = WriteBack(); !finished) {
+    LOG_WARNING("{}: closing: {}", filename(), finished.error().message());
   }
-  if (const int error = Settle(); error != 0) {
-    LOG_WARNING("{}: closing: {}", filename(), SystemError(error, "write metadata").message());
-  }
+}
+
+// Without its bitmaps, an image is still as sound as it can be.
+Status Qcow2Image::WriteBack() {
+  if (limits_.read_only) return Ok();
+  const Status stored = StoreBitmaps();
+  const int error = Settle();
+  if (!stored) return stored;
+  return ToStatus(error, "write metadata");
 }
 
 int Qcow2Image::Settle() {

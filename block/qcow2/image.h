@@ -76,6 +76,7 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   Result<CheckReport> Check(const Repair& repair) override;
   size_t Pack(std::span<const uint8_t> cluster, std::span<uint8_t> out) const override;
   int WritePacked(uint64_t offset, std::span<const uint8_t> packed) override;
+  Status WriteBack() override EXCLUDES(mutex_, flush_mutex_);
   Status MakeEmpty() override;
   Status ChangeBacking(const std::optional<BackingReference>& reference) override;
   std::vector<Snapshot> Snapshots() const override;

@@ -7,6 +7,8 @@
 #include <bit>
 #include <cerrno>
 
+#include "block/file_lock.h"
+
 namespace berth::server {
 namespace {
 
@@ -49,13 +51,8 @@ Error OpenError(const FileDescriptor& file, int error) {
 
 // An open file description lock: it is the VMM's as soon as it has the descriptor, and ends with it.
 Status Lock(const FileDescriptor& file, int fd) {
-  struct flock lock {};
-  lock.l_type = file.writable ? F_WRLCK : F_RDLCK;
-  lock.l_whence = SEEK_SET;
-  if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return Ok();
-  if (errno != EAGAIN && errno != EACCES) {
-    return Fail(FileError(file, Code::kInternal, "NOT_LOCKED", fmt::format("cannot lock {}", file.path)));
-  }
+  const bool grows = file.writable && !file.format.empty() && file.format != "raw";
+  if (block::LockFile(fd, file.path, {.write = file.writable, .resize = grows})) return Ok();
   return Fail(FileError(file, Code::kFailedPrecondition, "IN_USE",
                         fmt::format("{} is in use by another guest or program", file.path)));
 }

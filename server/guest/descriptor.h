@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/error.h"
 #include "base/unique_fd.h"
@@ -42,6 +43,9 @@ struct FileDescriptor {
   std::string path;
   bool writable = false;
   bool direct = false;  // O_DIRECT
+  // kImage: what it is ("raw"), and which files outside its directory it may name.
+  std::string format{};
+  std::vector<std::string> beneath{};
 };
 // A queue of the tap that the guest's step with this subject made.
 struct TapQueueDescriptor {
@@ -55,9 +59,9 @@ using Descriptor = std::variant<ListenerDescriptor, KvmDescriptor, VfioContainer
                                 VhostNetDescriptor>;
 
 // A file as its owner named it, a regular file or (for an image) a block device. An image is locked until the
-// last copy of the descriptor is closed: by one writer or any number of readers. NOT_FOUND: KERNEL_NOT_FOUND,
-// INITRD_NOT_FOUND, IMAGE_NOT_FOUND. PERMISSION_DENIED: KERNEL_NOT_READABLE and so on. INVALID_ARGUMENT:
-// KERNEL_NOT_A_FILE and so on. FAILED_PRECONDITION, IMAGE_IN_USE.
+// last copy of the descriptor is closed, as other programs see: by one writer or any number of readers.
+// NOT_FOUND: KERNEL_NOT_FOUND, INITRD_NOT_FOUND, IMAGE_NOT_FOUND. PERMISSION_DENIED: KERNEL_NOT_READABLE and
+// so on. INVALID_ARGUMENT: KERNEL_NOT_A_FILE and so on. FAILED_PRECONDITION, IMAGE_IN_USE.
 Result<UniqueFd> OpenFile(const FileDescriptor& file);
 // RESOURCE_EXHAUSTED, NOT_ENOUGH_HUGE_PAGES; FAILED_PRECONDITION, HUGE_PAGE_SIZE_NOT_SUPPORTED.
 Result<UniqueFd> CreateMemory(const MemoryDescriptor& memory);

@@ -13,6 +13,7 @@ namespace berth::server {
 namespace {
 
 constexpr int kMaxDisks = 32;
+constexpr int kMaxBeneathPaths = 64;
 constexpr int kMaxNetworkInterfaces = 16;
 constexpr int kMaxAssignedDevices = 32;
 constexpr int kMaxQueues = 16;
@@ -27,6 +28,21 @@ bool IsWord(std::string_view text, size_t max_bytes) {
     if (!good) return false;
   }
   return true;
+}
+
+Status CheckLimits(const std::string& field, const v1::DiskIoLimits& limits) {
+  const struct {
+    const char* name;
+    int64_t rate, burst;
+  } both[] = {{"operations", limits.operations_per_second(), limits.operations_burst()},
+              {"bytes", limits.bytes_per_second(), limits.bytes_burst()}};
+  for (const auto& [name, rate, burst] : both) {
+    if (rate < 0) return BadField(fmt::format("{}.{}_per_second", field, name), "{} is less than 0", rate);
+    if (burst < 0) return BadField(fmt::format("{}.{}_burst", field, name), "{} is less than 0", burst);
+    if (burst != 0 && rate == 0)
+      return BadField(fmt::format("{}.{}_burst", field, name), "without a limit there is no burst");
+  }
+  return Ok();
 }
 
 Status CheckDisk(const std::string& field, const v1::DiskSpec& disk) {
@@ -48,8 +64,16 @@ Status CheckDisk(const std::string& field, const v1::DiskSpec& disk) {
   }
   if (!v1::DiskSpec::CacheMode_IsValid(disk.cache()))
     return BadField(field + ".cache", "unknown value {}", int{disk.cache()});
+  if (!v1::DiskSpec::Format_IsValid(disk.format()))
+    return BadField(field + ".format", "unknown value {}", int{disk.format()});
+  if (disk.beneath_paths_size() > kMaxBeneathPaths)
+    return BadField(field + ".beneath_paths", "at most {}", kMaxBeneathPaths);
+  for (int i = 0; i < disk.beneath_paths_size(); ++i) {
+    TRY(CheckPathField(fmt::format("{}.beneath_paths[{}]", field, i), disk.beneath_paths(i)));
+  }
   if (disk.read_only() && disk.discard())
     return BadField(field + ".discard", "a read-only disk cannot discard");
+  TRY(CheckLimits(field + ".io_limits", disk.io_limits()));
   if (disk.queue_count() < 0 || disk.queue_count() > kMaxQueues) {
     return BadField(field + ".queue_count", "{} is not between 0 and {}", disk.queue_count(), kMaxQueues);
   }

@@ -11,6 +11,7 @@
 #include "host/snapshot.h"
 #include "host/vpd.h"
 #include "server/guest/descriptor.h"
+#include "server/guest/image_chain.h"
 #include "server/guest/step.h"
 
 namespace berth::server {
@@ -44,6 +45,8 @@ class HostEffects {
 
   // Opens anything but tap queues, which Apply gives, and device names.
   virtual Result<UniqueFd> Open(const Descriptor& descriptor) = 0;
+  // An image with all that it stands on, as OpenImageChain.
+  virtual Result<std::vector<ImageFiles>> OpenImage(const FileDescriptor& image) = 0;
   // Where VFIO has a device: the group's number, and the name that the device has in it.
   struct VfioDevice {
     int group = 0;

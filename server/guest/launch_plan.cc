@@ -113,15 +113,23 @@ class Planner {
         Add(FileDescriptor{.role = FileDescriptor::Role::kInitrd, .path = spec_.boot().initrd_path()}));
   }
 
+  static std::string DiskFormat(const v1::DiskSpec& disk) {
+    return disk.format() == v1::DiskSpec::QCOW2 ? "qcow2" : "raw";
+  }
+
+  // What an image in a format stands on is known once it is open.
   void AddDisk(int index) {
     const v1::DiskSpec& disk = spec_.disks(index);
     control::DeviceConfig* device = machine_->add_devices();
     device->set_id(DiskId(spec_, index));
     control::BlockDevice* block = device->mutable_block();
-    block->set_image_fd(Add(FileDescriptor{.role = FileDescriptor::Role::kImage,
-                                           .path = disk.path(),
-                                           .writable = !disk.read_only(),
-                                           .direct = disk.cache() == v1::DiskSpec::DIRECT}));
+    block->set_image_fd(
+        Add(FileDescriptor{.role = FileDescriptor::Role::kImage,
+                           .path = disk.path(),
+                           .writable = !disk.read_only(),
+                           .direct = disk.cache() == v1::DiskSpec::DIRECT,
+                           .format = DiskFormat(disk),
+                           .beneath = {disk.beneath_paths().begin(), disk.beneath_paths().end()}}));
     block->set_read_only(disk.read_only());
     block->set_serial(disk.serial());
     block->set_queues(disk.queue_count());
@@ -129,6 +137,7 @@ class Planner {
     block->set_physical_block_size_bytes(disk.physical_block_size_bytes());
     block->set_discard(disk.discard());
     block->set_write_through(disk.cache() == v1::DiskSpec::WRITE_THROUGH);
+    if (disk.has_io_limits()) *block->mutable_limits() = ToControlLimits(disk.io_limits());
   }
 
   void AddNetworkInterface(int index) {
@@ -262,6 +271,15 @@ class Planner {
 };
 
 }  // namespace
+
+control::DiskIoLimits ToControlLimits(const v1::DiskIoLimits& limits) {
+  control::DiskIoLimits made;
+  made.set_operations(limits.operations_per_second());
+  made.set_operations_burst(limits.operations_burst());
+  made.set_bytes(limits.bytes_per_second());
+  made.set_bytes_burst(limits.bytes_burst());
+  return made;
+}
 
 LaunchPlan MakeLaunchPlan(const StoredGuest& guest, const std::vector<ResolvedDevice>& devices,
                           const Placement& placement, const LaunchSettings& settings) {

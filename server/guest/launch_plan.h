@@ -49,6 +49,8 @@ struct LaunchSettings {
 LaunchPlan MakeLaunchPlan(const StoredGuest& guest, const std::vector<ResolvedDevice>& devices,
                           const Placement& placement, const LaunchSettings& settings);
 
+berth::vmm::v1::DiskIoLimits ToControlLimits(const v1::DiskIoLimits& limits);
+
 // The guest's directory below the runtime directory, and the control socket in it.
 std::string GuestRuntimeDir(const LaunchSettings& settings, const v1::Guest& guest);
 std::string ControlSocketPath(const LaunchSettings& settings, const v1::Guest& guest);

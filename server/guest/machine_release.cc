@@ -1,9 +1,20 @@
+#include <algorithm>
+
 #include "proto/error_details.h"
 #include "server/guest/device_release.h"
 #include "server/guest/machine.h"
 
 namespace berth::server {
 namespace {
+
+// For writing back the metadata of its disks' images.
+constexpr std::chrono::seconds kFinishTimeout{10};
+
+bool HasMetadata(const v1::GuestSpec& spec) {
+  return std::any_of(spec.disks().begin(), spec.disks().end(), [](const v1::DiskSpec& disk) {
+    return disk.format() == v1::DiskSpec::QCOW2 && !disk.read_only();
+  });
+}
 
 // What is shown of a guest only while it runs; and virtual functions that were made for it are gone.
 void HideMachine(const Result<host::HostSnapshot>& host, v1::Guest* guest) {
@@ -21,6 +32,13 @@ void HideMachine(const Result<host::HostSnapshot>& host, v1::Guest* guest) {
 
 Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
                       const std::optional<Error>& why) {
+  const std::shared_ptr<Vmm> running = guest.GetVmm();
+  if (running && HasMetadata(guest.Get().spec())) {
+    // One that does not answer leaves what a crash leaves.
+    control::Request finish;
+    finish.mutable_finish_disks();
+    (void)running->Call(std::move(finish), {}, kFinishTimeout);
+  }
   std::shared_ptr<Vmm> vmm;
   {
     MutexLock lock(guest.mutex);

@@ -10,13 +10,30 @@ Result<UniqueFd> TakeQueue(StepResults& results, const TapQueueDescriptor& wante
   return std::move(tap->second[wanted.queue]);
 }
 
+// The image's own descriptor is there; those of what it stands on follow all others.
+void AddImage(std::vector<ImageFiles> layers, std::vector<UniqueFd>* fds, vmm::v1::BlockDevice* block) {
+  const auto add = [fds](UniqueFd fd) {
+    fds->push_back(std::move(fd));
+    return static_cast<uint32_t>(fds->size() - 1);
+  };
+  block->set_format(layers[0].format);
+  if (layers[0].data) block->set_data_fd_plus_one(add(std::move(layers[0].data)) + 1);
+  for (size_t i = 1; i < layers.size(); ++i) {
+    vmm::v1::ImageBeneath* beneath = block->add_beneath();
+    beneath->set_format(layers[i].format);
+    beneath->set_image_fd(add(std::move(layers[i].image)));
+    if (layers[i].data) beneath->set_data_fd_plus_one(add(std::move(layers[i].data)) + 1);
+  }
+}
+
 }  // namespace
 
 Result<std::vector<UniqueFd>> OpenDescriptors(HostEffects& host, const std::vector<Descriptor>& descriptors,
                                               StepResults& results, berth::vmm::v1::Build* build) {
   std::vector<UniqueFd> fds;
-  std::map<int, uint32_t> groups;                     // Index of the descriptor of each group.
-  std::map<uint32_t, HostEffects::VfioDevice> found;  // By the plan's index.
+  std::map<int, uint32_t> groups;                      // Index of the descriptor of each group.
+  std::map<uint32_t, HostEffects::VfioDevice> found;   // By the plan's index.
+  std::map<uint32_t, std::vector<ImageFiles>> images;  // The same.
   for (const Descriptor& descriptor : descriptors) {
     const uint32_t index = static_cast<uint32_t>(fds.size());
     if (const auto* queue = std::get_if<TapQueueDescriptor>(&descriptor)) {
@@ -27,11 +44,18 @@ Result<std::vector<UniqueFd>> OpenDescriptors(HostEffects& host, const std::vect
       const auto [group, is_new] = groups.emplace(device.group, index);
       fds.push_back(is_new ? TRY(host.Open(VfioGroupDescriptor{device.group}))
                            : TRY(Duplicate(fds[group->second].get())));
+    } else if (const auto* file = std::get_if<FileDescriptor>(&descriptor);
+               file != nullptr && file->role == FileDescriptor::Role::kImage) {
+      images[index] = TRY(host.OpenImage(*file));
+      fds.push_back(std::move(images[index][0].image));
     } else {
       fds.push_back(TRY(host.Open(descriptor)));
     }
   }
   for (auto& device : *build->mutable_machine()->mutable_devices()) {
+    if (device.has_block()) {
+      AddImage(std::move(images.at(device.block().image_fd())), &fds, device.mutable_block());
+    }
     if (!device.has_vfio()) continue;
     const HostEffects::VfioDevice& vfio = found.at(device.vfio().group_fd());
     device.mutable_vfio()->set_device_name(vfio.name);

@@ -13,7 +13,8 @@
 namespace berth::server {
 
 // In the order of the plan's indices. Takes tap queues from `results`. Fills in of `build` what is known only
-// now: the names of VFIO devices, and that devices of one group share the first one's descriptor.
+// now: the names of VFIO devices, and that devices of one group share the first one's descriptor, and what
+// images stand on, whose descriptors come after those of the plan.
 Result<std::vector<UniqueFd>> OpenDescriptors(HostEffects& host, const std::vector<Descriptor>& descriptors,
                                               StepResults& results, berth::vmm::v1::Build* build);
 

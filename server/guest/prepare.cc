@@ -39,19 +39,26 @@ std::string FieldOf(const FileDescriptor& file, const v1::GuestSpec& spec) {
   return "";
 }
 
+Result<std::vector<ImageFiles>> OpenAlone(HostEffects& host, const FileDescriptor& file) {
+  std::vector<ImageFiles> files(1);
+  files[0].image = TRY(host.Open(file));
+  return files;
+}
+
 Status CheckFiles(HostEffects& host, const LaunchPlan& plan, const v1::GuestSpec& spec, PrepareFor purpose) {
   // Held until all are open, so that one image named twice is found.
-  std::vector<UniqueFd> opened;
+  std::vector<ImageFiles> opened;
   for (const Descriptor& descriptor : plan.descriptors) {
     const FileDescriptor* file = std::get_if<FileDescriptor>(&descriptor);
     if (file == nullptr) continue;
-    Result<UniqueFd> fd = host.Open(*file);
-    if (fd) {
-      opened.push_back(*std::move(fd));
+    const bool is_image = file->role == FileDescriptor::Role::kImage;
+    Result<std::vector<ImageFiles>> files = is_image ? host.OpenImage(*file) : OpenAlone(host, *file);
+    if (files) {
+      for (ImageFiles& layer : *files) opened.push_back(std::move(layer));
       continue;
     }
-    if (purpose == PrepareFor::kDefinition && fd.error().reason() == "IMAGE_IN_USE") continue;
-    return Fail(std::move(fd).error().Field(FieldOf(*file, spec)));
+    if (purpose == PrepareFor::kDefinition && files.error().reason() == "IMAGE_IN_USE") continue;
+    return Fail(std::move(files).error().Field(FieldOf(*file, spec)));
   }
   return Ok();
 }

@@ -140,6 +140,10 @@ class RealHost final : public HostEffects {
     return std::visit([this](const auto& one) -> Result<UniqueFd> { return OpenOne(one); }, descriptor);
   }
 
+  Result<std::vector<ImageFiles>> OpenImage(const FileDescriptor& image) override {
+    return OpenImageChain(image);
+  }
+
   Result<VfioDevice> Locate(const VfioDeviceName& device) override {
     if (!device.mdev_uuid.empty()) {
       return VfioDevice{.group = TRY(vfio::GroupOf(control_.roots, device.mdev_uuid)),

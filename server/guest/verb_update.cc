@@ -1,11 +1,15 @@
 #include <algorithm>
+#include <optional>
+#include <vector>
 
 #include <google/protobuf/util/field_mask_util.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <google/protobuf/util/time_util.h>
 
 #include "mdev/mdev.h"
+#include "server/guest/device_spec_check.h"
 #include "server/guest/expiration.h"
+#include "server/guest/launch_plan.h"
 #include "server/guest/spec_check.h"
 #include "server/guest/verbs.h"
 #include "server/guest/verbs_internal.h"
@@ -47,6 +51,37 @@ bool ChangesExpiration(const FieldMask& mask) {
   return std::any_of(mask.paths().begin(), mask.paths().end(), IsExpiration);
 }
 
+bool SameLimits(const v1::DiskIoLimits& one, const v1::DiskIoLimits& other) {
+  return google::protobuf::util::MessageDifferencer::Equals(one, other);
+}
+
+// The disks whose limits differ, if that is all that does: what a running guest may be given.
+std::optional<std::vector<int>> OnlyLimitsDiffer(const v1::GuestSpec& before, v1::GuestSpec after) {
+  std::vector<int> disks;
+  if (before.disks_size() != after.disks_size()) return std::nullopt;
+  for (int i = 0; i < before.disks_size(); ++i) {
+    if (!SameLimits(before.disks(i).io_limits(), after.disks(i).io_limits())) disks.push_back(i);
+    after.mutable_disks(i)->clear_io_limits();
+    if (before.disks(i).has_io_limits())
+      *after.mutable_disks(i)->mutable_io_limits() = before.disks(i).io_limits();
+  }
+  if (!google::protobuf::util::MessageDifferencer::Equals(before, after)) return std::nullopt;
+  return disks;
+}
+
+// Where the guest runs; otherwise its next start does.
+Status TellLimits(GuestEntry& guest, const v1::GuestSpec& spec, const std::vector<int>& disks) {
+  const std::shared_ptr<Vmm> vmm = guest.GetVmm();
+  for (const int disk : disks) {
+    if (!vmm) break;
+    control::Request request;
+    request.mutable_set_disk_limits()->set_id(DiskId(spec, disk));
+    *request.mutable_set_disk_limits()->mutable_limits() = ToControlLimits(spec.disks(disk).io_limits());
+    TRY(vmm->Call(std::move(request)));
+  }
+  return Ok();
+}
+
 }  // namespace
 
 Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
@@ -79,7 +114,8 @@ Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
   TRY(CheckLabels(changed.guest));
   TRY(CheckSpec(changed.guest.spec()));
   std::vector<Claim> claims;
-  const bool spec_changes = !google::protobuf::util::MessageDifferencer::Equals(before, changed.guest.spec());
+  const auto limits = OnlyLimitsDiffer(before, changed.guest.spec());
+  const bool spec_changes = !limits;
   if (spec_changes) {
     TRY(CheckTransition(changed.guest, Verb::kUpdateSpec));
     const PreparedStart prepared = TRY(Prepare(changed, PrepareFor::kDefinition));
@@ -93,6 +129,7 @@ Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
   if (request.validate_only()) return changed.guest;
   // Claims first: they may be refused.
   if (spec_changes) TRY(engine_.table.Update(changed, claims));
+  if (limits) TRY(TellLimits(*guest, changed.guest.spec(), *limits));
   TRY(engine_.book.Change(*guest, [&](StoredGuest& stored) {
     stored.guest.set_etag(changed.guest.etag());
     *stored.guest.mutable_update_time() = changed.guest.update_time();

@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "block/bitmap.h"
 #include "block/driver.h"
 #include "block/open.h"
 #include "block/sync.h"
@@ -97,6 +98,84 @@ TEST_F(ImageNodeTest, ADurableWriteIsDurableWithItsMapping) {
   std::vector<uint8_t> read(4096);
   ASSERT_EQ(Read(other.get(), 4096, read), 0);
   EXPECT_EQ(read, bytes);
+}
+
+// "If this bit is set, the refcount is exactly one": only then is a cluster written in place.
+TEST_F(ImageNodeTest, WhatASnapshotSharesIsCopiedAndOnlyThenWrittenInPlace) {
+  const std::string path = Create(scratch_, "a");
+  const std::vector<uint8_t> old(kCluster, 1), first(4096, 2), second(4096, 3);
+  ASSERT_EQ(Write(Opened(path).get(), 0, old), 0);
+  ASSERT_EQ(std::system(("qemu-img snapshot -c s " + path).c_str()), 0);
+  auto node = NodeOf(Opened(path));
+  std::vector<uint8_t> read(4096);
+  ASSERT_EQ(ReadAt(node.get(), 0, read), 0);  // The table is in memory.
+
+  EXPECT_EQ(Direct(node.get(), [&] { EXPECT_EQ(WriteAt(node.get(), 0, first), 0); }), 0u);
+  EXPECT_EQ(Direct(node.get(), [&] { EXPECT_EQ(WriteAt(node.get(), 0, second), 0); }), 1u);
+
+  node.reset();
+  ASSERT_EQ(Read(Opened(path).get(), 0, read), 0);
+  EXPECT_EQ(read, second);
+  ASSERT_EQ(std::system(("qemu-img snapshot -a s " + path).c_str()), 0);
+  std::vector<uint8_t> snapshot(kCluster);
+  ASSERT_EQ(Read(Opened(path).get(), 0, snapshot), 0);
+  EXPECT_EQ(snapshot, old);
+}
+
+TEST_F(ImageNodeTest, WritesAreMarkedInBitmaps) {
+  const std::string path = Create(scratch_, "a");
+  ASSERT_EQ(Write(Opened(path).get(), 0, std::vector<uint8_t>(8 * kCluster, 1)), 0);
+  ASSERT_EQ(std::system(("qemu-img bitmap --add " + path + " b").c_str()), 0);
+  auto image = Opened(path);
+  auto* const bitmaps = dynamic_cast<BitmapStore*>(image.get());
+  auto node = NodeOf(std::move(image));
+
+  ASSERT_EQ(WriteAt(node.get(), 0, std::vector<uint8_t>(4096, 2)), 0);
+  ASSERT_EQ(WriteAt(node.get(), 5 * kCluster, std::vector<uint8_t>(4096, 2)), 0);
+
+  const std::vector<Range> written{{0, kCluster}, {5 * kCluster, kCluster}};
+  EXPECT_EQ(*bitmaps->DirtyRanges("b"), written);
+  EXPECT_EQ(node->counters().direct, 0u);
+}
+
+// "Autoclear feature bits … software must clear a bit that it does not recognize before the image is
+// modified".
+TEST_F(ImageNodeTest, FeaturesOfOthersEndBeforeTheFirstWriteInPlace) {
+  const std::string path = Create(scratch_, "a");
+  ASSERT_EQ(Write(Opened(path).get(), 0, std::vector<uint8_t>(kCluster, 1)), 0);
+  UniqueFd file = *Open(path, O_RDWR);
+  constexpr off_t kLowestByteOfAutoclear = 95;
+  const uint8_t unknown = 0x80;
+  ASSERT_EQ(::pwrite(file.get(), &unknown, 1, kLowestByteOfAutoclear), 1);
+  auto node = NodeOf(Opened(path));
+  std::vector<uint8_t> read(4096, 2);
+  ASSERT_EQ(ReadAt(node.get(), 0, read), 0);  // The table is in memory.
+
+  ASSERT_EQ(WriteAt(node.get(), 0, read), 0);
+
+  uint8_t now = 0xff;
+  ASSERT_EQ(::pread(file.get(), &now, 1, kLowestByteOfAutoclear), 1);
+  EXPECT_EQ(now, 0);
+}
+
+TEST_F(ImageNodeTest, AnImageThatWasWrittenBackIsAsIfClosed) {
+  const std::string path = Create(scratch_, "a");
+  ASSERT_EQ(std::system(("qemu-img bitmap --add " + path + " b").c_str()), 0);
+  auto node = NodeOf(Opened(path));
+  const auto seen_by_others = [&] {
+    auto other = Opened(path, {.force_share = true});
+    return dynamic_cast<BitmapStore&>(*other).DirtyRanges("b");
+  };
+  ASSERT_EQ(WriteAt(node.get(), 0, std::vector<uint8_t>(4096, 1)), 0);
+  EXPECT_FALSE(seen_by_others()) << "in use";
+
+  ASSERT_TRUE(node->WriteBack());
+
+  EXPECT_EQ(*seen_by_others(), (std::vector<Range>{{0, kCluster}}));
+  ASSERT_EQ(WriteAt(node.get(), kCluster, std::vector<uint8_t>(4096, 1)), 0);
+  EXPECT_FALSE(seen_by_others()) << "in use again";
+  node.reset();
+  EXPECT_EQ(*seen_by_others(), (std::vector<Range>{{0, 2 * kCluster}}));
 }
 
 TEST_F(ImageNodeTest, FlushesThatWaitShareOne) {

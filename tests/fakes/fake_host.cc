@@ -253,6 +253,11 @@ Result<UniqueFd> FakeHost::Open(const Descriptor& descriptor) {
   return berth::Open("/dev/null", O_RDWR);
 }
 
+Result<std::vector<ImageFiles>> FakeHost::OpenImage(const FileDescriptor& image) {
+  if (stopped()) return Fail(Stopped());
+  return OpenImageChain(image);
+}
+
 Result<HostEffects::VfioDevice> FakeHost::Locate(const VfioDeviceName& device) {
   if (!device.mdev_uuid.empty()) return VfioDevice{.group = 20, .name = device.mdev_uuid};
   const host::HostSnapshot now = TRY(Snapshot());

@@ -27,6 +27,7 @@ class FakeHost final : public HostEffects {
   Result<std::vector<UniqueFd>> Apply(const PlannedStep& step) override;
   Status Undo(const PlannedStep& step) override;
   Result<UniqueFd> Open(const Descriptor& descriptor) override;
+  Result<std::vector<ImageFiles>> OpenImage(const FileDescriptor& image) override;
   Result<VfioDevice> Locate(const VfioDeviceName& device) override;
   Status Place(const std::string& cgroup, const std::string& child, int id,
                const host::CpuSet& cpus) override;

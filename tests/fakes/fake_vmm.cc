@@ -52,6 +52,10 @@ const char* NameOf(const control::Request& request) {
       return "attach_console";
     case control::Request::kSubscribe:
       return "subscribe";
+    case control::Request::kSetDiskLimits:
+      return "set_disk_limits";
+    case control::Request::kFinishDisks:
+      return "finish_disks";
     case control::Request::kPlugDevice:
       return "plug_device";
     case control::Request::kCaptureDisplay:

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <sstream>
 
 #include <boost/program_options.hpp>
 #include <net/if.h>
@@ -150,11 +151,18 @@ class Launcher {
       port->set_io_bytes(io_kib * kKiB);
     }
     for (const std::string& tap : options_.taps) TRY(AddNet(machine, tap));
-    for (const std::string& path : options_.disks) {
+    for (const std::string& disk : options_.disks) {
+      std::istringstream words(disk);
+      std::string path, format, queues;
+      std::getline(words, path, ':');
+      std::getline(words, format, ':');
+      std::getline(words, queues, ':');
       v1::DeviceConfig* device = machine.add_devices();
       device->set_id("disk:" + path);
       device->mutable_block()->set_image_fd(Add(TRY(Open(path, O_RDWR | O_DIRECT))));
       device->mutable_block()->set_serial("launched");
+      device->mutable_block()->set_format(format);
+      if (!queues.empty()) device->mutable_block()->set_queues(static_cast<uint32_t>(std::stoul(queues)));
     }
     return Ok();
   }
@@ -347,15 +355,15 @@ int main(int argc, char** argv) {
   namespace po = boost::program_options;
   berth::Options options;
   po::options_description description("vmm-launch runs one berth-vmm without a daemon");
-  description.add_options()                                                   //
-      ("help,h", "print this")                                                //
-      ("vmm", po::value(&options.vmm)->required(), "the berth-vmm to run")    //
-      ("kernel", po::value(&options.kernel)->required(), "kernel image")      //
-      ("initrd", po::value(&options.initrd), "initial RAM disk")              //
-      ("append", po::value(&options.command_line), "kernel command line")     //
-      ("cpus", po::value(&options.cpus), "number of vCPUs")                   //
-      ("memory", po::value(&options.memory_mib), "memory in MiB")             //
-      ("disk", po::value(&options.disks), "a raw image; may be given again")  //
+  description.add_options()                                                               //
+      ("help,h", "print this")                                                            //
+      ("vmm", po::value(&options.vmm)->required(), "the berth-vmm to run")                //
+      ("kernel", po::value(&options.kernel)->required(), "kernel image")                  //
+      ("initrd", po::value(&options.initrd), "initial RAM disk")                          //
+      ("append", po::value(&options.command_line), "kernel command line")                 //
+      ("cpus", po::value(&options.cpus), "number of vCPUs")                               //
+      ("memory", po::value(&options.memory_mib), "memory in MiB")                         //
+      ("disk", po::value(&options.disks), "IMAGE[:FORMAT[:QUEUES]]; may be given again")  //
       ("vfio", po::value(&options.vfio),
        "an assigned device: PCI address or mdev UUID; may be given again")  //
       ("spare-port", po::value(&options.spare_ports),

@@ -15,6 +15,10 @@
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "block/driver.h"
+#include "block/sync.h"
+#include "tests/fakes/scratch_dir.h"
+#include "vmm/disk_image.h"
 
 namespace berth::vmm {
 namespace {
@@ -89,12 +93,13 @@ TEST_P(SandboxTest, AFailedCheckAborts) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, SandboxTest,
                          testing::Values(ThreadKind::kAny, ThreadKind::kControl, ThreadKind::kIo,
-                                         ThreadKind::kVcpu));
+                                         ThreadKind::kImage, ThreadKind::kVcpu));
 
 TEST_F(SandboxTest, OnlyTheBuildingProcessStartsThreads) {
   EXPECT_ALLOWED(ThreadKind::kAny, std::thread([] {}).join());
   EXPECT_KILLED(ThreadKind::kControl, std::thread([] {}).join());
   EXPECT_KILLED(ThreadKind::kIo, std::thread([] {}).join());
+  EXPECT_KILLED(ThreadKind::kImage, std::thread([] {}).join());
   EXPECT_KILLED(ThreadKind::kVcpu, std::thread([] {}).join());
 }
 
@@ -112,6 +117,40 @@ TEST_F(SandboxTest, AVcpuSpeaksToNoSocket) {
   EXPECT_KILLED(ThreadKind::kVcpu, ::send(0, "x", 1, 0));
   EXPECT_KILLED(ThreadKind::kVcpu, ::recv(0, nullptr, 0, 0));
   EXPECT_KILLED(ThreadKind::kIo, ::send(0, "x", 1, 0));
+}
+
+// All that opening, using and closing it takes, each part on the thread that does it.
+TEST_F(SandboxTest, ADiskInAFormatIsServed) {
+  const ScratchDir scratch;
+  block::CreateOptions options(block::kQcow2Format.create_options);
+  ASSERT_TRUE(options.Set("size", "1M"));
+  ASSERT_TRUE(block::kQcow2Format.create(scratch / "disk", options));
+  std::vector<UniqueFd> files;
+  files.push_back(*Open(scratch / "disk", O_RDWR));
+  Descriptors fds(std::move(files));
+  v1::BlockDevice config;
+  config.set_format("qcow2");
+  config.set_discard(true);
+
+  EXPECT_ALLOWED(ThreadKind::kAny, {
+    auto loop = *EventLoop::Create();
+    auto engine = *block::CreateIoEngine(loop.get());
+    auto disk =
+        *OpenDisk(config, &fds, {loop.get(), engine.get(), [] { return Confine(ThreadKind::kImage); }});
+    std::thread([&] {
+      if (!Confine(ThreadKind::kIo)) ::_exit(1);
+      const std::vector<uint8_t> bytes(4096, 1);
+      for (int i = 0; i < 3; ++i) CHECK(block::WriteAt(disk.get(), 4096 * i, bytes) == 0);
+      for (const block::Op op :
+           {block::Op::kFlush, block::Op::kWriteZeroes, block::Op::kDiscard, block::Op::kFlush}) {
+        block::Request request{
+            .op = op, .may_unmap = true, .length = op == block::Op::kFlush ? 0u : 1u << 20};
+        CHECK(block::Perform(disk.get(), &request) == 0);
+      }
+    }).join();
+    if (!Confine(ThreadKind::kControl)) ::_exit(1);
+    disk.reset();
+  });
 }
 
 }  // namespace

@@ -237,6 +237,48 @@ TEST_F(GuestLife, AStartEndsTheLeaseAndMoreTimeLengthensIt) {
   EXPECT_EQ(ErrorOf(guests_->UpdateGuest(&running, more, &updated)).reason(), "GUEST_RUNNING");
 }
 
+// The limits of a guest's disk, of which one is made on the way.
+v1::UpdateGuestRequest LimitsOf(v1::GuestSpec spec, int64_t operations) {
+  v1::UpdateGuestRequest request;
+  request.mutable_guest()->set_name("guests/web");
+  spec.mutable_disks(0)->mutable_io_limits()->set_operations_per_second(operations);
+  *request.mutable_guest()->mutable_spec() = std::move(spec);
+  return request;
+}
+
+TEST_F(GuestLife, DisksGetOtherLimitsWhileItRuns) {
+  v1::CreateGuestRequest request = Guest("web");
+  request.mutable_guest()->mutable_spec()->add_disks()->set_path(
+      scratch_.Write("disk", std::string(4096, 0)));
+  const auto created = Create(request);
+  ASSERT_TRUE(created) << created.error().message();
+
+  v1::Guest updated;
+  grpc::ClientContext context;
+  const grpc::Status status = guests_->UpdateGuest(&context, LimitsOf(created->spec(), 500), &updated);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(updated.state(), v1::Guest::RUNNING);
+  StartDaemonAgain();
+  EXPECT_EQ(Get("guests/web")->spec().disks(0).io_limits().operations_per_second(), 500);
+
+  v1::UpdateGuestRequest more = LimitsOf(created->spec(), 600);
+  more.mutable_guest()->mutable_spec()->mutable_disks(0)->set_serial("other");
+  grpc::ClientContext second;
+  EXPECT_EQ(ErrorOf(guests_->UpdateGuest(&second, more, &updated)).reason(), "GUEST_RUNNING");
+}
+
+TEST_F(GuestLife, LimitsThatTheMachineRefusesAreNotKept) {
+  v1::CreateGuestRequest request = Guest("web", "fail=set_disk_limits:DEVICE_NOT_FOUND");
+  request.mutable_guest()->mutable_spec()->add_disks()->set_path(
+      scratch_.Write("disk", std::string(4096, 0)));
+  const auto created = Create(request);
+  ASSERT_TRUE(created) << created.error().message();
+  v1::Guest updated;
+  grpc::ClientContext context;
+  EXPECT_FALSE(guests_->UpdateGuest(&context, LimitsOf(created->spec(), 500), &updated).ok());
+  EXPECT_FALSE(Get("guests/web")->spec().disks(0).has_io_limits());
+}
+
 TEST_F(GuestLife, AnExpirationIsWithinThirtyDays) {
   v1::CreateGuestRequest request = Guest("web");
   request.set_start(false);

@@ -74,7 +74,8 @@ TEST(LaunchPlan, TheSmallestGuest) {
 TEST(LaunchPlan, DisksAreOpenedAsTheyAreUsed) {
   const LaunchPlan plan =
       PlanFor(R"(disks { path: "/a" cache: DIRECT } disks { path: "/b" read_only: true serial: "B" }
-                                     disks { path: "/c" cache: WRITE_THROUGH discard: true })")
+                                     disks { path: "/c" cache: WRITE_THROUGH discard: true
+                                             format: QCOW2 beneath_paths: "/base" })")
           .plan;
   const auto& devices = plan.build.machine().devices();
   ASSERT_EQ(devices.size(), 3);
@@ -87,6 +88,9 @@ TEST(LaunchPlan, DisksAreOpenedAsTheyAreUsed) {
   EXPECT_EQ(devices[1].block().serial(), "B");
   EXPECT_TRUE(devices[2].block().write_through() && devices[2].block().discard());
   EXPECT_EQ(devices[2].id(), "disk2");
+  EXPECT_EQ(file(0).format, "raw");
+  EXPECT_EQ(file(2).format, "qcow2");
+  EXPECT_THAT(file(2).beneath, ElementsAre("/base"));
 }
 
 TEST(LaunchPlan, ANetworkInterfaceIsATapOnItsBridge) {

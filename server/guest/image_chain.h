@@ -1,0 +1,32 @@
+// A disk's image with all that it stands on, opened for a VMM, which itself opens nothing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/unique_fd.h"
+#include "server/guest/descriptor.h"
+
+namespace berth::server {
+
+// Images of a guest's disk above one another, the topmost included.
+inline constexpr size_t kMaxImageLayers = 64;
+
+// The descriptors of one image of a chain.
+struct ImageFiles {
+  std::string format;
+  UniqueFd image;
+  UniqueFd data;  // Of an external data file, if the format has one.
+};
+
+// `image` as OpenFile opens it, and what it and the images beneath it name: backing images for reading, data
+// files as the image that has them; all locked. The files are whoever made the image's word, so a name counts
+// only if the file is in the directory of the image that names it or among `image.beneath`.
+//
+// The errors of OpenFile, for the file they are about; and INVALID_ARGUMENT: IMAGE_MALFORMED,
+// IMAGE_FORMAT_NOT_NAMED (of a backing image), IMAGE_CHAIN_TOO_LONG, IMAGE_CHAIN_LOOP; PERMISSION_DENIED:
+// IMAGE_NAMES_OTHER_FILE; UNIMPLEMENTED: IMAGE_FORMAT_NOT_SUPPORTED.
+Result<std::vector<ImageFiles>> OpenImageChain(const FileDescriptor& image);
+
+}  // namespace berth::server
