@@ -47,8 +47,7 @@ struct GuestCpuidOptions {
 };
 
 // The table for one vCPU, from System::SupportedCpuid. Leaves that describe the host's topology (1, 4, 0xb,
-// 0x1f, 0x80000008, 0x8000001d, 0x8000001e) are rewritten; performance counters are taken away where KVM
-// gives none.
+// 0x1f, 0x80000008, 0x8000001d, 0x8000001e) are rewritten.
 std::vector<CpuidEntry> GuestCpuid(const std::vector<CpuidEntry>& supported,
                                    const GuestCpuidOptions& options);
 

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cerrno>
 
+#include "base/memory_file.h"
 #include "block/file_lock.h"
 
 namespace berth::server {
@@ -79,13 +80,10 @@ Result<UniqueFd> OpenFile(const FileDescriptor& file) {
 }
 
 Result<UniqueFd> CreateMemory(const MemoryDescriptor& memory) {
-  unsigned flags = MFD_CLOEXEC;
-  const bool huge = memory.page_size_bytes > 4096;
-  if (huge) {
-    flags |= MFD_HUGETLB | static_cast<unsigned>(std::countr_zero(memory.page_size_bytes)) << MAP_HUGE_SHIFT;
-  }
-  UniqueFd fd(::memfd_create(memory.name.c_str(), flags));
-  if (!fd && huge && (errno == ENODEV || errno == EINVAL)) {
+  if (memory.page_size_bytes <= 4096) return CreateMemoryFile(memory.name, memory.size_bytes);
+  const unsigned page = static_cast<unsigned>(std::countr_zero(memory.page_size_bytes)) << MAP_HUGE_SHIFT;
+  UniqueFd fd(::memfd_create(memory.name.c_str(), MFD_CLOEXEC | MFD_HUGETLB | page));
+  if (!fd && (errno == ENODEV || errno == EINVAL)) {
     return Fail(Error(Code::kFailedPrecondition,
                       fmt::format("the host has no pages of {} bytes", memory.page_size_bytes))
                     .Reason("HUGE_PAGE_SIZE_NOT_SUPPORTED")

@@ -19,6 +19,7 @@
 #include <netinet/ether.h>
 
 #include "base/bytes.h"
+#include "base/memory_file.h"
 #include "base/socket.h"
 #include "berth/vmm/v1/control.pb.h"
 
@@ -103,14 +104,19 @@ class Launcher {
     return Ok();
   }
 
+  static Result<UniqueFd> HugePages(uint64_t size) {
+    UniqueFd memory(::memfd_create("guest-memory", MFD_CLOEXEC | MFD_HUGETLB));
+    if (!memory || ::ftruncate(memory.get(), static_cast<off_t>(size)) != 0) {
+      return FailErrno(errno, "make the guest's memory");
+    }
+    return memory;
+  }
+
   // As many nodes as asked for, each with its part of the memory and of the vCPUs.
   Status AddMemory(v1::MachineConfig& machine) {
     const uint64_t size = options_.memory_mib * kMiB / options_.nodes;
     for (uint32_t node = 0; node < options_.nodes; ++node) {
-      UniqueFd memory(::memfd_create("guest", MFD_CLOEXEC | (options_.huge_pages ? MFD_HUGETLB : 0u)));
-      if (!memory || ::ftruncate(memory.get(), static_cast<off_t>(size)) != 0) {
-        return FailErrno(errno, "make the guest's memory");
-      }
+      UniqueFd memory(options_.huge_pages ? TRY(HugePages(size)) : TRY(CreateMemoryFile(fmt::format("guest-memory{}", node), size)));
       v1::MemoryNode* added = machine.add_memory_nodes();
       added->set_size_bytes(size);
       added->set_memory_fd(Add(std::move(memory)));

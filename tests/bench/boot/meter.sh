@@ -1,11 +1,9 @@
 # shellcheck shell=bash
 # Launches one guest and takes its measurements; sourced by measure.
 
-# private_kib PID: memory that is this process's alone, without the guest's RAM, which is the memfd mappings of at
-# least 64 MiB.
+# private_kib PID: memory that is this process's alone, without the guest's RAM, which is mapped from a file.
 private_kib() {
-  awk '/^[0-9a-f]+-[0-9a-f]+ / { memfd = /\/memfd:/ }
-       /^Size:/ { ram = memfd && $2 >= 65536 }
+  awk '/^[0-9a-f]+-[0-9a-f]+ / { ram = /-memory[0-9]+ \(deleted\)|qemu_back_mem/ }
        /^Private_(Clean|Dirty):/ && !ram { sum += $2 }
        END { print sum + 0 }' "/proc/$1/smaps"
 }

@@ -10,6 +10,7 @@ source tests/bench/boot/meter.sh
 cpus=2 memory_mib=512
 
 directory=$(mktemp -d)
+qemu_memory "$directory/memory"
 truncate -s 64M "$directory/disk.img"
 lab-bridge
 ip tuntap add tap0 mode tap vnet_hdr

@@ -1,6 +1,14 @@
 # shellcheck shell=bash
 # QEMU as a monitor of the lab's guests; sourced. The caller sets guest_kernel, guest_initrd, cpus, memory_mib.
 
+# qemu_memory DIRECTORY: makes it, to hold the RAM of QEMU's guests: in transparent huge pages, as what QEMU has by default,
+# but a file, which can be told from QEMU's own memory. Before any guest.
+qemu_memory() {
+  memory_directory=$1
+  mkdir "$memory_directory"
+  mount -t tmpfs -o size=0,huge=always tmpfs "$memory_directory"
+}
+
 # monitor_q35 CONSOLE-LOG COMMAND-LINE DEVICE...: starts the guest in the background and sets vmm_pid. Devices are
 # disk:IMAGE, tap:INTERFACE:MAC, rng, pci:ADDRESS, mdev:UUID.
 monitor_q35() { qemu_start pci -M q35,usb=off -- "$@"; }
@@ -39,7 +47,7 @@ qemu_start() {
   done
   qemu-system-x86_64 -nodefaults -no-user-config -display none -monitor none -serial "file:$log" \
     -accel kvm -cpu host -smp "$cpus,sockets=1,cores=$cpus,threads=1" -m "$memory_mib" \
-    -object "memory-backend-memfd,id=ram,size=${memory_mib}M,share=on" -machine memory-backend=ram \
+    -object "memory-backend-file,id=ram,size=${memory_mib}M,mem-path=$memory_directory,share=on" -machine memory-backend=ram \
     -kernel "$guest_kernel" -initrd "$guest_initrd" -append "$command_line" "${arguments[@]}" \
     </dev/null >"$log.messages" 2>&1 &
   vmm_pid=$!
