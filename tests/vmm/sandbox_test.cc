@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <barrier>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -111,6 +112,21 @@ TEST_F(SandboxTest, AThreadInheritsAndAddsItsOwn) {
   EXPECT_KILLED(ThreadKind::kAny, std::thread([] {
                                     if (Confine(ThreadKind::kVcpu)) ::epoll_create1(0);
                                   }).join());
+}
+
+// With each a heap of its own, the C library would look up in /sys how many heaps to have.
+TEST_F(SandboxTest, ManyThreadsHaveMemory) {
+  EXPECT_ALLOWED(ThreadKind::kAny, {
+    constexpr int kThreads = 32;
+    std::barrier all_there(kThreads);
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&all_there] {
+        const std::string kept(1000, 'x');
+        all_there.arrive_and_wait();
+      });
+    }
+  });
 }
 
 TEST_F(SandboxTest, AVcpuSpeaksToNoSocket) {
