@@ -45,7 +45,7 @@ qemu_start() {
       mdev) arguments+=(-device "vfio-pci,sysfsdev=/sys/bus/mdev/devices/$value") ;;
     esac
   done
-  qemu-system-x86_64 -nodefaults -no-user-config -display none -monitor none -serial "file:$log" \
+  qemu-system-x86_64 -name guest,debug-threads=on -nodefaults -no-user-config -display none -monitor none -serial "file:$log" \
     -accel kvm -cpu host -smp "$cpus,sockets=1,cores=$cpus,threads=1" -m "$memory_mib" \
     -object "memory-backend-file,id=ram,size=${memory_mib}M,mem-path=$memory_directory,share=on" -machine memory-backend=ram \
     -kernel "$guest_kernel" -initrd "$guest_initrd" -append "$command_line" "${arguments[@]}" \
