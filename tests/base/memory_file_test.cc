@@ -1,13 +1,13 @@
 #include "base/memory_file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
-#include <linux/magic.h>
 
 namespace berth {
 namespace {

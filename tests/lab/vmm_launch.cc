@@ -116,7 +116,8 @@ class Launcher {
   Status AddMemory(v1::MachineConfig& machine) {
     const uint64_t size = options_.memory_mib * kMiB / options_.nodes;
     for (uint32_t node = 0; node < options_.nodes; ++node) {
-      UniqueFd memory(options_.huge_pages ? TRY(HugePages(size)) : TRY(CreateMemoryFile(fmt::format("guest-memory{}", node), size)));
+      UniqueFd memory(options_.huge_pages ? TRY(HugePages(size))
+                                          : TRY(CreateMemoryFile(fmt::format("guest-memory{}", node), size)));
       v1::MemoryNode* added = machine.add_memory_nodes();
       added->set_size_bytes(size);
       added->set_memory_fd(Add(std::move(memory)));
