@@ -43,7 +43,7 @@ struct FileDescriptor {
   std::string path;
   bool writable = false;
   bool direct = false;  // O_DIRECT
-  // kImage: what it is ("raw"), and which files outside its directory it may name.
+  // kImage: what it is ("raw"), and which files it, and those beneath it, may name.
   std::string format{};
   std::vector<std::string> beneath{};
 };

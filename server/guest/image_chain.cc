@@ -41,12 +41,10 @@ class Names {
                              fmt::format("{} stands on '{}', which is no path of a file", by, name)));
     }
     const std::string canonical = Canonical(path);
-    const bool beside = fs::path(canonical).parent_path() == fs::path(Canonical(by)).parent_path();
-    if (beside || allowed_.contains(canonical)) return canonical;
-    return Fail(
-        ImageError(Code::kPermissionDenied, "IMAGE_NAMES_OTHER_FILE", by,
-                   fmt::format("{} stands on {}, which is in another directory: allow it in beneath_paths",
-                               by, canonical)));
+    if (allowed_.contains(canonical)) return canonical;
+    return Fail(ImageError(
+        Code::kPermissionDenied, "IMAGE_NAMES_OTHER_FILE", by,
+        fmt::format("{} stands on {}, which the disk's beneath_paths do not name", by, canonical)));
   }
 
   Result<UniqueFd> Open(const std::string& path, const std::string& format, bool writable) {

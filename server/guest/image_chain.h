@@ -21,8 +21,9 @@ struct ImageFiles {
 };
 
 // `image` as OpenFile opens it, and what it and the images beneath it name: backing images for reading, data
-// files as the image that has them; all locked. The files are whoever made the image's word, so a name counts
-// only if the file is in the directory of the image that names it or among `image.beneath`.
+// files as the image that has them; all locked. What an image names is the word of whoever made it, who
+// may be the guest's user and mean another's image beside it: a name counts only if it is among
+// `image.beneath`.
 //
 // The errors of OpenFile, for the file they are about; and INVALID_ARGUMENT: IMAGE_MALFORMED,
 // IMAGE_FORMAT_NOT_NAMED (of a backing image), IMAGE_CHAIN_TOO_LONG, IMAGE_CHAIN_LOOP; PERMISSION_DENIED:

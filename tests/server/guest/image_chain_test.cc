@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -24,9 +26,15 @@ std::string Create(const std::string& path, const std::string& more = "") {
   return path;
 }
 
-FileDescriptor Image(const std::string& path, const std::string& format = "qcow2") {
-  return {.role = FileDescriptor::Role::kImage, .path = path, .writable = true, .format = format};
+FileDescriptor Image(const std::string& path, std::vector<std::string> beneath = {},
+                     const std::string& format = "qcow2") {
+  return {.role = FileDescriptor::Role::kImage,
+          .path = path,
+          .writable = true,
+          .format = format,
+          .beneath = std::move(beneath)};
 }
+FileDescriptor Raw(const std::string& path) { return Image(path, {}, "raw"); }
 
 std::string ReasonOf(const FileDescriptor& image) {
   const auto chain = OpenImageChain(image);
@@ -37,7 +45,7 @@ bool IsWritable(const UniqueFd& fd) { return (::fcntl(fd.get(), F_GETFL) & O_ACC
 
 TEST(ImageChain, ARawImageStandsAlone) {
   const ScratchDir scratch;
-  const auto chain = OpenImageChain(Image(scratch.Write("disk.img", std::string(4096, 0)), "raw"));
+  const auto chain = OpenImageChain(Raw(scratch.Write("disk.img", std::string(4096, 0))));
   ASSERT_TRUE(chain) << chain.error().message();
   ASSERT_EQ(chain->size(), 1u);
   EXPECT_TRUE(IsWritable(chain->at(0).image));
@@ -47,7 +55,8 @@ TEST(ImageChain, BackingImagesAreOpenedForReading) {
   const ScratchDir scratch;
   scratch.Write("base.raw", std::string(4096, 0));
   Create(scratch / "middle", "backing_file=base.raw,backing_fmt=raw");
-  const auto chain = OpenImageChain(Image(Create(scratch / "top", "backing_file=middle,backing_fmt=qcow2")));
+  const auto chain = OpenImageChain(Image(Create(scratch / "top", "backing_file=middle,backing_fmt=qcow2"),
+                                          {scratch / "middle", scratch / "base.raw"}));
   ASSERT_TRUE(chain) << chain.error().message();
   ASSERT_EQ(chain->size(), 3u);
   EXPECT_TRUE(IsWritable(chain->at(0).image));
@@ -58,16 +67,19 @@ TEST(ImageChain, BackingImagesAreOpenedForReading) {
 
 TEST(ImageChain, ADataFileComesAlong) {
   const ScratchDir scratch;
-  const auto chain = OpenImageChain(Image(Create(scratch / "top", "data_file=" + scratch / "data")));
+  const auto chain =
+      OpenImageChain(Image(Create(scratch / "top", "data_file=" + scratch / "data"), {scratch / "data"}));
   ASSERT_TRUE(chain) << chain.error().message();
   EXPECT_TRUE(IsWritable(chain->at(0).data));
 }
 
 // An image is whoever made it's word: it must not get a guest into files that nobody meant for it.
-TEST(ImageChain, FilesElsewhereMustBeAllowed) {
+TEST(ImageChain, FilesThatNobodyNamedAreNotOpened) {
   const ScratchDir scratch;
   scratch.Write("secrets/base.raw", std::string(4096, 0));
-  scratch.Write("images/readme", "");
+  scratch.Write("images/other.raw", std::string(4096, 0));
+  EXPECT_EQ(ReasonOf(Image(Create(scratch / "images/beside", "backing_file=other.raw,backing_fmt=raw"))),
+            "IMAGE_NAMES_OTHER_FILE");
   const std::string top = Create(scratch / "images/top", "backing_file=../secrets/base.raw,backing_fmt=raw");
   FileDescriptor image = Image(top);
   EXPECT_EQ(ReasonOf(image), "IMAGE_NAMES_OTHER_FILE");
@@ -83,8 +95,9 @@ TEST(ImageChain, ALinkIsWhatItPointsTo) {
   scratch.Write("secrets/base.raw", std::string(4096, 0));
   scratch.Write("images/readme", "");
   ASSERT_EQ(::symlink("../secrets/base.raw", (scratch / "images/base.raw").c_str()), 0);
-  EXPECT_EQ(ReasonOf(Image(Create(scratch / "images/top", "backing_file=base.raw,backing_fmt=raw"))),
-            "IMAGE_NAMES_OTHER_FILE");
+  const std::string top = Create(scratch / "images/top", "backing_file=base.raw,backing_fmt=raw");
+  EXPECT_EQ(ReasonOf(Image(top, {scratch / "images/other.raw"})), "IMAGE_NAMES_OTHER_FILE");
+  EXPECT_EQ(ReasonOf(Image(top, {scratch / "secrets/base.raw"})), "opened");
 }
 
 TEST(ImageChain, OnlyFilesAreNamed) {
@@ -110,8 +123,8 @@ TEST(ImageChain, NothingIsProbed) {
   ASSERT_TRUE(
       dynamic_cast<block::FormatImage*>(opened.get())->ChangeBacking(block::BackingReference{"base", ""}));
   opened.reset();
-  EXPECT_EQ(ReasonOf(Image(path)), "IMAGE_FORMAT_NOT_NAMED");
-  EXPECT_EQ(OpenImageChain(Image(path, "raw"))->size(), 1u) << "a raw image, whatever it looks like";
+  EXPECT_EQ(ReasonOf(Image(path, {scratch / "base"})), "IMAGE_FORMAT_NOT_NAMED");
+  EXPECT_EQ(OpenImageChain(Raw(path))->size(), 1u) << "a raw image, whatever it looks like";
 }
 
 TEST(ImageChain, LoopsAndWhatIsNoImageAreRefused) {
@@ -121,7 +134,7 @@ TEST(ImageChain, LoopsAndWhatIsNoImageAreRefused) {
   ASSERT_TRUE(dynamic_cast<block::FormatImage*>(opened.get())
                   ->ChangeBacking(block::BackingReference{"top", "qcow2"}));
   opened.reset();
-  EXPECT_NE(ReasonOf(Image(path)), "opened");
+  EXPECT_NE(ReasonOf(Image(path, {path})), "opened");
   EXPECT_EQ(ReasonOf(Image(scratch.Write("noise", std::string(70'000, 'x')))), "IMAGE_MALFORMED");
   EXPECT_EQ(ReasonOf(Image(scratch / "nothing")), "IMAGE_NOT_FOUND");
 }
@@ -132,12 +145,14 @@ TEST(ImageChain, OtherProgramsSeeTheLocks) {
   const std::string top = Create(scratch / "top", "backing_file=base.raw,backing_fmt=raw");
   const std::string write = "qemu-io -f qcow2 -c 'write 0 512' " + top + " >/dev/null 2>&1";
   {
-    const auto chain = OpenImageChain(Image(top));
+    const std::vector<std::string> beneath = {scratch / "base.raw"};
+    const auto chain = OpenImageChain(Image(top, beneath));
     ASSERT_TRUE(chain);
     EXPECT_NE(std::system(write.c_str()), 0);
-    EXPECT_EQ(ReasonOf(Image(top)), "IMAGE_IN_USE");
-    EXPECT_EQ(ReasonOf(Image(scratch / "base.raw", "raw")), "IMAGE_IN_USE") << "somebody stands on it";
-    EXPECT_EQ(ReasonOf(Image(Create(scratch / "other", "backing_file=base.raw,backing_fmt=raw"))), "opened");
+    EXPECT_EQ(ReasonOf(Image(top, beneath)), "IMAGE_IN_USE");
+    EXPECT_EQ(ReasonOf(Raw(scratch / "base.raw")), "IMAGE_IN_USE") << "somebody stands on it";
+    EXPECT_EQ(ReasonOf(Image(Create(scratch / "other", "backing_file=base.raw,backing_fmt=raw"), beneath)),
+              "opened");
   }
   EXPECT_EQ(std::system(write.c_str()), 0);
 }
