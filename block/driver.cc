@@ -3,8 +3,8 @@
 namespace berth::block {
 namespace {
 
-constexpr const Format* kFormats[] = {&kRawFormat, &kQcow2Format, &kVmdkFormat,
-                                      &kVdiFormat, &kVpcFormat,   &kVhdxFormat};
+constexpr const Format* kFormats[] = {&kRawFormat, &kQcow2Format, &kVmdkFormat, &kVdiFormat,
+                                      &kVpcFormat, &kVhdxFormat,  &kLuksFormat};
 constexpr const Protocol* kProtocols[] = {&kFileProtocol, &kNbdProtocol, &kNullCoProtocol, &kNullAioProtocol,
                                           &kBlkdebugProtocol};
 

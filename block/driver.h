@@ -100,6 +100,7 @@ extern const Format kVmdkFormat;
 extern const Format kVdiFormat;
 extern const Format kVpcFormat;
 extern const Format kVhdxFormat;
+extern const Format kLuksFormat;
 extern const Protocol kFileProtocol;
 extern const Protocol kNbdProtocol;
 extern const Protocol kNullCoProtocol;

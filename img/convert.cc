@@ -196,6 +196,21 @@ bool ParseTargetCache(Request* request) {
   return false;
 }
 
+// What was just created, with the secret that it was created with.
+std::unique_ptr<block::Image> OpenMade(const Request& request, const block::CreateOptions& created) {
+  for (const char* name : {"key-secret", "encrypt.key-secret"}) {
+    if (!created.Has(name)) continue;
+    auto image = block::OpenImage(block::Options{{"driver", request.create.format},
+                                                 {"file.filename", request.output},
+                                                 {name, created.String(name)}},
+                                  request.target_flags);
+    if (image) return *std::move(image);
+    Complain("Could not open '{}': {}", request.output, image.error().message());
+    return nullptr;
+  }
+  return OpenSource({.name = request.output, .format = request.create.format}, request.target_flags);
+}
+
 std::unique_ptr<block::Image> MakeTarget(Request* request, uint64_t size) {
   CreateRequest& create = request->create;
   create.filename = request->output;
@@ -214,6 +229,10 @@ std::unique_ptr<block::Image> MakeTarget(Request* request, uint64_t size) {
     Complain("Compression not supported for this file format");
     return nullptr;
   }
+  if (request->copy.compress && (options->Bool("encryption") || options->Has("encrypt.format"))) {
+    Complain("Compression and encryption not supported at the same time");
+    return nullptr;
+  }
   if (request->copy.compress && !options->String("preallocation").empty() &&
       options->String("preallocation") != "off") {
     Complain("Compression and preallocation not supported at the same time");
@@ -226,9 +245,12 @@ std::unique_ptr<block::Image> MakeTarget(Request* request, uint64_t size) {
   }
   const std::string preallocation = options->String("preallocation");
   request->copy.target_has_backing = !backing.empty();
-  request->copy.target_is_zero = backing.empty() && (preallocation.empty() || preallocation == "off");
   if (!ParseTargetCache(request)) return nullptr;
-  return OpenSource({.name = request->output, .format = create.format}, request->target_flags);
+  auto image = OpenMade(*request, *options);
+  // What is encrypted as a whole is noise where nothing was written.
+  request->copy.target_is_zero = backing.empty() && (preallocation.empty() || preallocation == "off") &&
+                                 image != nullptr && IsZero(image.get());
+  return image;
 }
 
 std::unique_ptr<block::Image> OpenTarget(Request* request, uint64_t size) {

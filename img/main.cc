@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "block/crypto/openssl.h"
 #include "img/tool.h"
 
 namespace berth::img {
@@ -21,6 +22,7 @@ constexpr Command kPrograms[] = {{"qemu-nbd", Serve}, {"qemu-io", Io}};
 
 int Run(int argc, char** argv) {
   SetProgramName(argv[0]);
+  block::UseOpenSsl();
   for (const Command& program : kPrograms) {
     if (program.name == ProgramName()) return program.run(argc, argv);
   }

@@ -43,10 +43,10 @@ Status CheckAmendment(const Header& header, const CreateOptions& options) {
   if (options.Bool("data_file_raw") && !header.data_file_raw()) {
     return Fail(Code::kInvalidArgument, "data-file-raw cannot be set on existing images");
   }
-  for (const CreateOption& option : kAmendTable) {
-    if (option.name.starts_with("encrypt.") && options.Has(option.name)) {
-      return Fail(Code::kInvalidArgument, "Only LUKS encryption options can be amended for qcow2 with amend");
-    }
+  if (luks::AsksForKeyChange(options, "encrypt.") && header.encryption != kLuks) {
+    if (header.encryption == 0)
+      return Fail(Code::kInvalidArgument, "Can't amend encryption options - encryption not present");
+    return Fail(Code::kInvalidArgument, "Only LUKS encryption options can be amended");
   }
   return Ok();
 }
@@ -64,6 +64,9 @@ Status Qcow2Image::Amend(const CreateOptions& options) {
   const uint32_t order = TRY(RefcountOrderOf(options, header_.refcount_order));
   TRY(ToStatus(PrepareToChange(), "write the header"));
   if (version > header_.version) TRY(Upgrade());
+  if (luks::AsksForKeyChange(options, "encrypt.")) {
+    TRY(luks::ChangeKeys(&encryption_->volume, encryption_->master_key, options, "encrypt."));
+  }
   if (order != header_.refcount_order) {
     if (version < 3 && order != 4) {
       return Fail(

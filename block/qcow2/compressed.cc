@@ -30,14 +30,14 @@ int Qcow2Image::PlaceCompressed(uint64_t bytes, uint64_t* host) {
 }
 
 size_t Qcow2Image::Pack(std::span<const uint8_t> cluster, std::span<uint8_t> out) const {
-  if (header_.has_data_file()) return 0;
+  if (header_.has_data_file() || encryption_) return 0;
   return Compress(header_.compression, cluster, out.first(header_.cluster_bytes() - 1));
 }
 
 int Qcow2Image::WritePacked(uint64_t offset, std::span<const uint8_t> packed) {
   const uint64_t cluster = header_.cluster_bytes();
   if (limits_.read_only) return EROFS;
-  if (header_.has_data_file()) return ENOTSUP;
+  if (header_.has_data_file() || encryption_) return ENOTSUP;
   if (!IsAligned(offset, cluster) || offset >= size_ || packed.empty() || packed.size() >= cluster)
     return EINVAL;
   if (const int error = PrepareToChange(); error != 0) return error;

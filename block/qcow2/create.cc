@@ -14,16 +14,6 @@ using Type = CreateOption::Type;
 
 // In the order in which `create` prints them.
 constexpr CreateOption kCreateOptions[] = {
-    {"cluster_size", Type::kSize, "qcow2 cluster size", "65536"},
-    {"extended_l2", Type::kBool, "Extended L2 tables", "off"},
-    {"preallocation", Type::kString, "Preallocation mode (allowed values: off, metadata, falloc, full)"},
-    {"compression_type", Type::kString, "Compression method used for image cluster compression", "zlib"},
-    {"size", Type::kSize, "Virtual disk size"},
-    {"compat", Type::kString, "Compatibility level (v2 [0.10] or v3 [1.1])"},
-    {"backing_file", Type::kString, "File name of a base image"},
-    {"backing_fmt", Type::kString, "Image format of the base image"},
-    {"data_file", Type::kString, "File name of an external data file"},
-    {"data_file_raw", Type::kBool, "The external data file must stay valid as a raw image"},
     {"encryption", Type::kBool,
      "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"},
     {"encrypt.format", Type::kString, "Encrypt the image, format choices: 'aes', 'luks'"},
@@ -34,6 +24,16 @@ constexpr CreateOption kCreateOptions[] = {
     {"encrypt.ivgen-hash-alg", Type::kString, "Name of IV generator hash algorithm"},
     {"encrypt.hash-alg", Type::kString, "Name of encryption hash algorithm"},
     {"encrypt.iter-time", Type::kNumber, "Time to spend in PBKDF in milliseconds"},
+    {"cluster_size", Type::kSize, "qcow2 cluster size", "65536"},
+    {"extended_l2", Type::kBool, "Extended L2 tables", "off"},
+    {"preallocation", Type::kString, "Preallocation mode (allowed values: off, metadata, falloc, full)"},
+    {"compression_type", Type::kString, "Compression method used for image cluster compression", "zlib"},
+    {"size", Type::kSize, "Virtual disk size"},
+    {"compat", Type::kString, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    {"backing_file", Type::kString, "File name of a base image"},
+    {"backing_fmt", Type::kString, "Image format of the base image"},
+    {"data_file", Type::kString, "File name of an external data file"},
+    {"data_file_raw", Type::kBool, "The external data file must stay valid as a raw image"},
     {"lazy_refcounts", Type::kBool, "Postpone refcount updates", "off"},
     {"refcount_bits", Type::kNumber, "Width of a reference count entry in bits", "16"},
 };
@@ -100,9 +100,6 @@ Result<Header> HeaderOf(const CreateOptions& options) {
 }
 
 Status CheckCombination(const Header& header, const CreateOptions& options, Preallocation preallocation) {
-  if (options.Has("encrypt.format") || options.Bool("encryption")) {
-    return Fail(Code::kUnimplemented, "encrypted qcow2 images cannot be created yet");
-  }
   if (!options.String("backing_file").empty() && preallocation != Preallocation::kOff &&
       !header.extended_l2()) {
     return Fail(Code::kInvalidArgument,
@@ -123,18 +120,6 @@ Status CheckCombination(const Header& header, const CreateOptions& options, Prea
   return Ok();
 }
 
-// Header, refcount table and one refcount block: an image of nothing.
-Status WriteEmpty(Image* file, const Header& header) {
-  const uint64_t cluster = header.cluster_bytes();
-  std::vector<uint8_t> bytes = TRY(EncodeHeader(header));
-  bytes.resize(3 * cluster);
-  StoreBe<uint64_t>(&bytes[cluster], 2 * cluster);
-  for (int i = 0; i < 3; ++i) StoreRefcount(&bytes[2 * cluster], header.refcount_order, i, 1);
-  if (const int error = Write(file, 0, bytes); error != 0)
-    return FailErrno(error, "Could not write qcow2 header");
-  return Ok();
-}
-
 uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
 // Of a refcount table and its blocks that count `clusters` and themselves.
@@ -146,6 +131,30 @@ uint64_t RefcountBytes(const Header& header, uint64_t clusters) {
     table = RoundUp(blocks, header.cluster_bytes() / 8) / (header.cluster_bytes() / 8);
   }
   return (table + blocks) * header.cluster_bytes();
+}
+
+// Header, refcount table, refcount blocks, and behind them room for a LUKS header: an image of nothing. Sets
+// where they are.
+Status WriteEmpty(Image* file, Header* header, uint64_t luks_bytes) {
+  const uint64_t cluster = header->cluster_bytes(), per_block = header->refcounts_per_block();
+  const uint64_t luks_clusters = RoundUp(luks_bytes, cluster) / cluster;
+  const uint64_t counting = RefcountBytes(*header, 1 + luks_clusters) / cluster;
+  const uint64_t all = 1 + counting + luks_clusters, blocks = RoundUp(all, per_block) / per_block;
+  header->refcount_table_offset = cluster;
+  header->refcount_table_clusters = static_cast<uint32_t>(counting - blocks);
+  const uint64_t first_block = 1 + header->refcount_table_clusters;
+  if (luks_bytes != 0) SetEncryptionHeaderPlace(header, {(1 + counting) * cluster, luks_bytes});
+
+  std::vector<uint8_t> bytes = TRY(EncodeHeader(*header));
+  bytes.resize((1 + counting) * cluster);
+  for (uint64_t i = 0; i < blocks; ++i) StoreBe(&bytes[cluster + i * 8], (first_block + i) * cluster);
+  for (uint64_t i = 0; i < all; ++i) {
+    uint8_t* block = &bytes[(first_block + i / per_block) * cluster];
+    StoreRefcount(block, header->refcount_order, i % per_block, 1);
+  }
+  if (const int error = Write(file, 0, bytes); error != 0)
+    return FailErrno(error, "Could not write qcow2 header");
+  return Ok();
 }
 
 uint64_t FullyAllocated(const Header& header, uint64_t size) {
@@ -191,6 +200,7 @@ Status Create(const std::string& filename, const CreateOptions& options) {
   Header header = TRY(HeaderOf(options));
   const Preallocation preallocation = TRY(PreallocationOf(options));
   TRY(CheckCombination(header, options, preallocation));
+  const EncryptionRequest encryption = TRY(EncryptionRequestOf(options));
   header.backing_file = options.String("backing_file");
   header.backing_format = options.String("backing_fmt");
   if (header.backing_file.size() > kMaxBackingNameBytes)
@@ -222,10 +232,11 @@ Status Create(const std::string& filename, const CreateOptions& options) {
   }
   TRY(protocol->create(filename, file_options));
   auto file = TRY(OpenProtocol(filename, flags));
-  header.refcount_table_offset = header.cluster_bytes();
-  header.refcount_table_clusters = 1;
-  TRY(WriteEmpty(file.get(), header));
-  auto image = std::make_unique<Qcow2Image>(std::move(file), std::move(data_file), header, flags);
+  header.encryption = encryption.method;
+  TRY(WriteEmpty(file.get(), &header, encryption.header_bytes()));
+  auto made = TRY(MakeEncryption(file.get(), header, encryption));
+  auto image =
+      std::make_unique<Qcow2Image>(std::move(file), std::move(data_file), std::move(made), header, flags);
   TRY(image->Load());
   TRY(image->Resize(size, preallocation));
   if (const int error = Flush(image.get()); error != 0)
@@ -242,8 +253,9 @@ Result<Measurement> Measure(const CreateOptions& options, Image* source) {
     return Fail(Code::kInvalidArgument, "The image size is too large (try using a larger cluster size)");
   }
   const bool full = preallocation == Preallocation::kFull || preallocation == Preallocation::kFalloc;
+  const uint64_t luks = RoundUp(TRY(EncryptionRequestOf(options)).header_bytes(), cluster);
   const uint64_t data = full ? size : source != nullptr ? TRY(DataBytes(source, cluster)) : 0;
-  const uint64_t all = FullyAllocated(header, size);
+  const uint64_t all = FullyAllocated(header, size) + luks;
   Measurement measured{.required_bytes = all - size + data, .fully_allocated_bytes = all};
   auto* store = dynamic_cast<BitmapStore*>(source);
   if (header.version >= 3 && store != nullptr && store->CanHaveBitmaps()) {

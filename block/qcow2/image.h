@@ -18,6 +18,7 @@
 #include "block/driver.h"
 #include "block/format_image.h"
 #include "block/qcow2/bitmap.h"
+#include "block/qcow2/encryption.h"
 #include "block/qcow2/entry.h"
 #include "block/qcow2/header.h"
 #include "block/qcow2/io_gate.h"
@@ -52,8 +53,9 @@ struct Mapping {
 
 class Qcow2Image final : public FormatImage, public SnapshotStore, public BitmapStore {
  public:
-  Qcow2Image(std::unique_ptr<Image> file, std::unique_ptr<Image> data_file, Header header,
-             const OpenFlags& flags);
+  // `encryption`: null if the image has none.
+  Qcow2Image(std::unique_ptr<Image> file, std::unique_ptr<Image> data_file,
+             std::unique_ptr<Encryption> encryption, Header header, const OpenFlags& flags);
   // Reads the tables; before anything else.
   Status Load();
   ~Qcow2Image() override;
@@ -145,6 +147,9 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   int Lookup(uint64_t offset, uint64_t length, Mapping* mapping) REQUIRES(mutex_);
   int ReadRange(uint64_t offset, uint64_t length, std::span<const iovec> pieces) EXCLUDES(mutex_);
   int ReadMapped(const Mapping& mapping, std::span<const iovec> pieces) EXCLUDES(mutex_);
+  // Content of `guest` on the disk that is stored at `host`, in the clear or not.
+  int ReadStored(uint64_t guest, uint64_t host, uint64_t length, std::span<const iovec> pieces);
+  int WriteStored(uint64_t guest, uint64_t host, uint64_t length, std::span<const iovec> pieces);
   int ReadCompressed(const Mapping& mapping, std::span<const iovec> pieces) EXCLUDES(mutex_);
 
   // write.cc
@@ -237,7 +242,7 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   // resize.cc
   Status GrowL1(uint64_t entries) EXCLUDES(mutex_);
   Status Preallocate(uint64_t offset, uint64_t length, Preallocation preallocation) EXCLUDES(mutex_);
-  int FillPreallocated(const Range& host, Preallocation preallocation);
+  int FillPreallocated(uint64_t guest, const Range& host, Preallocation preallocation);
 
   const OpenFlags flags_;
   // As it is on the disk. Changed under the mutex: where the refcount table is and the autoclear bits at any
@@ -246,6 +251,7 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   std::atomic<uint64_t> size_;
   Limits limits_;
   const std::unique_ptr<Image> data_file_;
+  const std::unique_ptr<Encryption> encryption_;
   std::vector<SnapshotEntry> snapshots_;
   IoGate gate_;
 

@@ -36,6 +36,12 @@ nlohmann::ordered_json Qcow2Image::SpecificInfo() const {
     data["extended-l2"] = header_.extended_l2();
   }
   data["refcount-bits"] = header_.refcount_bits();
+  if (encryption_) {
+    nlohmann::ordered_json encrypt;
+    if (encryption_->by_place) encrypt = luks::Describe(encryption_->volume.header);
+    encrypt["format"] = encryption_->by_place ? "luks" : "aes";
+    data["encrypt"] = std::move(encrypt);
+  }
   return {{"type", "qcow2"}, {"data", std::move(data)}};
 }
 

@@ -86,6 +86,7 @@ Result<Extent> Qcow2Image::Map(uint64_t offset, uint64_t length) {
     default:
       extent.allocated = extent.data = true;
   }
+  if (encryption_) return extent;  // What is stored is not the content; a hole is not zeroes.
   if (HasPlace(mapping.kind)) extent.stored_at = mapping.host;
   extent.ask_file = mapping.kind == Kind::kNormal && PreallocatedSparsely();
   return extent;
@@ -126,14 +127,21 @@ int Qcow2Image::ReadMapped(const Mapping& mapping, std::span<const iovec> pieces
       ZeroPieces(pieces, 0);
       return 0;
     case Kind::kNormal:
-      return data_file()->Perform(
-          {.op = Op::kRead, .offset = mapping.host, .length = mapping.length, .pieces = pieces});
+      return ReadStored(mapping.offset, mapping.host, mapping.length, pieces);
     case Kind::kCompressed:
       return ReadCompressed(mapping, pieces);
     case Kind::kInvalid:
       break;
   }
   return EIO;
+}
+
+int Qcow2Image::ReadStored(uint64_t guest, uint64_t host, uint64_t length, std::span<const iovec> pieces) {
+  if (!encryption_) {
+    return data_file()->Perform({.op = Op::kRead, .offset = host, .length = length, .pieces = pieces});
+  }
+  if (!encryption_->content) return ENOKEY;
+  return encryption_->content->Read(data_file(), host, encryption_->TweakOf(guest, host), length, pieces);
 }
 
 int Qcow2Image::ReadCompressed(const Mapping& mapping, std::span<const iovec> pieces) {

@@ -27,20 +27,24 @@ std::string DataFileName(const std::string& name) {
 
 }  // namespace
 
-Qcow2Image::Qcow2Image(std::unique_ptr<Image> file, std::unique_ptr<Image> data_file, Header header,
-                       const OpenFlags& flags)
+Qcow2Image::Qcow2Image(std::unique_ptr<Image> file, std::unique_ptr<Image> data_file,
+                       std::unique_ptr<Encryption> encryption, Header header, const OpenFlags& flags)
     : FormatImage(std::move(file)),
       flags_(flags),
       header_(std::move(header)),
       size_(header_.size_bytes),
       limits_(data_file ? data_file->limits() : this->file()->limits()),
       data_file_(std::move(data_file)),
+      encryption_(std::move(encryption)),
       metadata_(header_.cluster_bits),
       l2_(this->file(), SliceBytes(header_), L2Slices(header_)),
       refcounts_(this->file(), &header_, &metadata_, &released_,
                  std::max<size_t>(kMinSlices, kMaxRefcountCacheBytes / SliceBytes(header_))) {
   limits_.read_only = !flags.writable;
   limits_.discard_granularity_bytes = static_cast<uint32_t>(unit_bytes());
+  if (encryption_) {
+    limits_.block_size_bytes = std::max<uint32_t>(limits_.block_size_bytes, kCipherSectorBytes);
+  }
 }
 
 Status Qcow2Image::Load() {
@@ -57,6 +61,10 @@ Status Qcow2Image::Load() {
   {
     MutexLock lock(mutex_);
     metadata_.Add(0, header_.cluster_bytes(), Section::kHeader);
+    if (encryption_ && encryption_->by_place) {
+      const Range place = TRY(EncryptionHeaderPlace(header_));
+      metadata_.Add(place.start, encryption_->volume.header.payload_bytes(), Section::kHeader);
+    }
     metadata_.Add(header_.snapshots_offset, SnapshotTableBytes(snapshots_), Section::kSnapshotTable);
     TRY(refcounts_.LoadTable());
     // A block device has bytes everywhere; what is behind a file's end reads as zeroes.
@@ -115,15 +123,13 @@ Result<std::unique_ptr<FormatImage>> Open(OpenContext* context) {
   Header header = TRY(ReadHeader(context->file.get()));
   if (header.encryption > 2)
     return Fail(Code::kUnimplemented, "Unsupported encryption method {}", header.encryption);
-  if (header.encryption != 0 && !context->flags.no_io) {
-    return Fail(Code::kUnimplemented, "encrypted qcow2 images cannot be opened yet");
-  }
   if ((header.incompatible & kCorrupt) != 0 && context->flags.writable && !context->flags.check) {
     return Fail(Code::kFailedPrecondition, "qcow2: Image is corrupt; cannot be opened read/write");
   }
   if (header.refcount_table_clusters == 0 && !context->flags.check) {
     return Fail(Code::kInvalidArgument, "Image does not contain a reference count table");
   }
+  auto encryption = TRY(OpenEncryption(context->file.get(), header, &context->options, context->flags.no_io));
   std::unique_ptr<Image> data_file;
   if (header.has_data_file() && !context->flags.no_io) {
     if (header.data_file.empty())
@@ -134,8 +140,8 @@ Result<std::unique_ptr<FormatImage>> Open(OpenContext* context) {
                             "Could not open external data file"));
   }
   const bool repair = (header.incompatible & kDirty) != 0 && context->flags.writable && !context->flags.check;
-  auto image = std::make_unique<Qcow2Image>(std::move(context->file), std::move(data_file), std::move(header),
-                                            context->flags);
+  auto image = std::make_unique<Qcow2Image>(std::move(context->file), std::move(data_file),
+                                            std::move(encryption), std::move(header), context->flags);
   TRY(image->Load());
   image->LoadBitmapDirectory();
   if (repair) {

@@ -86,20 +86,23 @@ Status Qcow2Image::GrowL1(uint64_t entries) {
   return Ok();
 }
 
-int Qcow2Image::FillPreallocated(const Range& host, Preallocation preallocation) {
-  if (preallocation == Preallocation::kFalloc) return WriteZeroes(data_file(), host.start, host.size, false);
-  if (preallocation != Preallocation::kFull) return 0;
-  static const std::vector<uint8_t> zeroes(1 << 20);
+int Qcow2Image::FillPreallocated(uint64_t guest, const Range& host, Preallocation preallocation) {
+  if (preallocation == Preallocation::kFalloc && !encryption_)
+    return WriteZeroes(data_file(), host.start, host.size, false);
+  if (preallocation != Preallocation::kFull && !encryption_) return 0;
+  static std::vector<uint8_t> zeroes(1 << 20);
   for (uint64_t at = host.start; at < host.end();) {
     const uint64_t step = std::min<uint64_t>(zeroes.size(), host.end() - at);
-    if (const int error = Write(data_file(), at, {zeroes.data(), step}); error != 0) return error;
+    const iovec piece{zeroes.data(), step};
+    const int error = WriteStored(guest + (at - host.start), at, step, {&piece, 1});
+    if (error != 0) return error;
     at += step;
   }
   return 0;
 }
 
-// Links new clusters to everything in the range that has none. With kMetadata nothing is written to them; the
-// file is made long enough to have them.
+// Links new clusters to everything in the range that has none. With kMetadata nothing is written to them, and
+// the file is made long enough to have them; but where content is encrypted, zeroes have to be written.
 Status Qcow2Image::Preallocate(uint64_t offset, uint64_t length, Preallocation preallocation) {
   uint64_t file_end = 0;
   for (uint64_t at = offset; at < offset + length;) {
@@ -114,7 +117,7 @@ Status Qcow2Image::Preallocate(uint64_t offset, uint64_t length, Preallocation p
     } else {
       const Range host{plan.allocation->host, plan.allocation->guest.size};
       file_end = std::max(file_end, host.end());
-      const int filled = FillPreallocated(host, preallocation);
+      const int filled = FillPreallocated(plan.allocation->guest.start, host, preallocation);
       if (const int error = FinishAllocation(plan.allocation, at, plan.length, filled); error != 0) {
         return FailErrno(error, "Could not preallocate clusters");
       }

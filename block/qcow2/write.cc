@@ -62,8 +62,7 @@ int Qcow2Image::WriteData(uint64_t offset, uint64_t length, std::span<const iove
     if (error != 0) return error;
     if (plan.length < now_length) slice(plan.length);
     if (plan.in_place) {
-      error =
-          data_file()->Perform({.op = Op::kWrite, .offset = plan.host, .length = now_length, .pieces = now});
+      error = WriteStored(offset + done, plan.host, now_length, now);
       gate_.Exit(plan.ticket);
     } else {
       error = FillAllocation(*plan.allocation, offset + done, now_length, now);
@@ -199,7 +198,7 @@ int Qcow2Image::FillAllocation(const Allocation& allocation, uint64_t offset, ui
   Range tail{offset + length, AlignUp(offset + length, unit) - (offset + length)};
   const auto needs_no_copy = [&](const Range& part) {
     if (part.size == 0) return true;
-    if (!allocation.fresh) return false;
+    if (!allocation.fresh || encryption_) return false;  // What nobody wrote is noise when it is deciphered.
     MutexLock lock(mutex_);
     Mapping mapping;
     if (Lookup(part.start, part.size, &mapping) != 0 || mapping.length < part.size) return false;
@@ -221,10 +220,17 @@ int Qcow2Image::FillAllocation(const Allocation& allocation, uint64_t offset, ui
     if (tail.size != 0) all.push_back(tail_piece);
     pieces = all;
   }
-  return data_file()->Perform({.op = Op::kWrite,
-                               .offset = allocation.host + (head.start - allocation.guest.start),
-                               .length = head.size + length + tail.size,
-                               .pieces = pieces});
+  return WriteStored(head.start, allocation.host + (head.start - allocation.guest.start),
+                     head.size + length + tail.size, pieces);
+}
+
+int Qcow2Image::WriteStored(uint64_t guest, uint64_t host, uint64_t length, std::span<const iovec> pieces) {
+  if (!encryption_) {
+    return data_file()->Perform({.op = Op::kWrite, .offset = host, .length = length, .pieces = pieces});
+  }
+  if (!encryption_->content) return ENOKEY;
+  return encryption_->content->Write(data_file(), host, encryption_->TweakOf(guest, host), length, pieces,
+                                     false);
 }
 
 int Qcow2Image::FinishAllocation(AllocationList::iterator allocation, uint64_t offset, uint64_t length,

@@ -9,9 +9,11 @@
 #include "block/driver.h"
 #include "block/format_image.h"
 #include "block/open.h"
+#include "tests/fakes/fake_crypto.h"
 #include "tests/fakes/memory_image.h"
 #include "tests/fakes/scratch_dir.h"
 #include "tests/fuzz/fuzz_input.h"
+#include "tests/fuzz/use_image.h"
 
 namespace berth::block {
 namespace {
@@ -22,6 +24,7 @@ struct Seed {
   const char* format;
   const char* options;
   bool filled = true;
+  const char* open_options = "";
 };
 constexpr Seed kSeeds[] = {
     {"vmdk", ""},
@@ -33,6 +36,11 @@ constexpr Seed kSeeds[] = {
     {"vpc", ""},
     {"vpc", "subformat=fixed"},
     {"vhdx", "block_size=1M"},
+    {"luks", "key-secret=s,iter-time=1,cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv", true,
+     "key-secret=s"},
+    {"qcow2", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=1,encrypt.cipher-mode=cbc", true,
+     "encrypt.key-secret=s"},
+    {"qcow2", "encrypt.format=aes,encrypt.key-secret=s", true, "encrypt.key-secret=s"},
 };
 
 // Extents are whatever the input says as well: the same bytes as the image.
@@ -55,7 +63,10 @@ std::vector<uint8_t> MakeGood(const Seed& seed) {
   CHECK(options.SetAll(seed.options) && options.Set("size", "3M"));
   CHECK(format->create(scratch / "a", options));
   if (seed.filled) {
-    auto image = *OpenImage(scratch / "a", seed.format, {.writable = true});
+    Options description = *ParseKeyValueOptions(seed.open_options);
+    description["driver"] = seed.format;
+    description["file.filename"] = scratch / "a";
+    auto image = *OpenImage(std::move(description), {.writable = true});
     const std::vector<uint8_t> some(65536, 7);
     (void)Write(image.get(), 0, some);
     (void)Write(image.get(), 1 << 20, some);
@@ -67,10 +78,10 @@ std::vector<uint8_t> MakeGood(const Seed& seed) {
   return bytes;
 }
 
-std::vector<uint8_t> MakeImage(FuzzInput* input, const Format** format) {
+std::vector<uint8_t> MakeImage(FuzzInput* input, const Seed** seed) {
   static std::map<size_t, std::vector<uint8_t>> made;
   const size_t index = input->Take<uint8_t>() % std::size(kSeeds);
-  *format = FindFormat(kSeeds[index].format);
+  *seed = &kSeeds[index];
   if (!made.contains(index)) made[index] = MakeGood(kSeeds[index]);
   std::vector<uint8_t> bytes = made[index];
   if (input->Take<uint8_t>() % 8 == 0) bytes.resize(input->Take<uint32_t>() % (bytes.size() + 1));
@@ -88,63 +99,26 @@ std::vector<uint8_t> MakeImage(FuzzInput* input, const Format** format) {
   return bytes;
 }
 
-void Use(FormatImage* image, FuzzInput* input) {
-  std::vector<uint8_t> buffer(70'000), packed(1 << 21);
-  for (int i = 0; i < 24 && !input->empty() && image->size_bytes() != 0; ++i) {
-    const auto what = input->Take<uint8_t>();
-    const uint64_t offset =
-        input->Take<uint64_t>() %
-        (what & 16 ? image->size_bytes() : std::min<uint64_t>(image->size_bytes(), 4 << 20));
-    const uint64_t length =
-        std::min<uint64_t>(image->size_bytes() - offset, 1 + input->Take<uint16_t>() % buffer.size());
-    switch (what % 8) {
-      case 0:
-        (void)Read(image, offset, {buffer.data(), length});
-        break;
-      case 1:
-      case 2:
-        (void)Write(image, offset, {buffer.data(), length});
-        break;
-      case 3:
-        (void)WriteZeroes(image, offset, length, what & 8);
-        break;
-      case 4:
-        (void)Discard(image, offset, length);
-        break;
-      case 5:
-        (void)Flush(image);
-        break;
-      case 6: {
-        const uint64_t cluster = image->Info().cluster_size_bytes.value_or(65536);
-        if (cluster > packed.size()) break;
-        const std::vector<uint8_t> whole(cluster);
-        if (const size_t size = image->Pack(whole, {packed.data(), cluster}); size != 0) {
-          (void)image->WritePacked(offset / cluster * cluster, {packed.data(), size});
-        }
-        break;
-      }
-      default:
-        (void)image->Map(offset, image->size_bytes() - offset);
-    }
-  }
-}
-
 void Run(FuzzInput input) {
+  static const FakeCrypto crypto;
+  static const bool once = (SetCryptoLibrary(&crypto), DefineSecret("s", SecretBytes{'p', 'w'}).has_value());
+  CHECK(once);
   const auto mode = input.Take<uint8_t>();
-  const Format* format = nullptr;
-  std::vector<uint8_t> bytes = MakeImage(&input, &format);
+  const Seed* seed = nullptr;
+  std::vector<uint8_t> bytes = MakeImage(&input, &seed);
   SameGate gate(bytes);
   OpenContext context{.file = std::make_unique<MemoryImage>(std::move(bytes), kMaxFileBytes),
+                      .options = *ParseKeyValueOptions(seed->open_options),
                       .flags = {.writable = (mode & 1) != 0, .check = (mode & 2) != 0},
                       .gate = &gate};
-  auto image = format->open(&context);
+  auto image = FindFormat(seed->format)->open(&context);
   if (!image) return;
   (void)(*image)->SpecificInfo();
   (void)(*image)->Info();
   if (mode & 4) (void)(*image)->Check({.leaks = (mode & 8) != 0, .corruptions = (mode & 16) != 0});
-  Use(image->get(), &input);
+  UseImage(image->get(), &input);
   if ((mode & 32) && (mode & 1)) (void)(*image)->Resize(input.Take<uint16_t>() * 512, Preallocation::kOff);
-  Use(image->get(), &input);
+  UseImage(image->get(), &input);
 }
 
 }  // namespace

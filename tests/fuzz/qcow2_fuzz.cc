@@ -9,6 +9,7 @@
 #include "block/qcow2/format.h"
 #include "tests/fakes/memory_image.h"
 #include "tests/fuzz/fuzz_input.h"
+#include "tests/fuzz/use_image.h"
 
 namespace berth::block {
 namespace {
@@ -54,44 +55,6 @@ std::vector<uint8_t> MakeImage(FuzzInput* input) {
   return bytes;
 }
 
-void Use(FormatImage* image, FuzzInput* input) {
-  std::vector<uint8_t> buffer(20'000), packed(1 << 21);
-  for (int i = 0; i < 24 && !input->empty() && image->size_bytes() != 0; ++i) {
-    const auto what = input->Take<uint8_t>();
-    const uint64_t offset = input->Take<uint32_t>() % image->size_bytes();
-    const uint64_t length =
-        std::min<uint64_t>(image->size_bytes() - offset, 1 + input->Take<uint16_t>() % buffer.size());
-    switch (what % 8) {
-      case 0:
-        (void)Read(image, offset, {buffer.data(), length});
-        break;
-      case 1:
-      case 2:
-        (void)Write(image, offset, {buffer.data(), length});
-        break;
-      case 3:
-        (void)WriteZeroes(image, offset, length, what & 8);
-        break;
-      case 4:
-        (void)Discard(image, offset, length);
-        break;
-      case 5:
-        (void)Flush(image);
-        break;
-      case 6: {
-        const uint64_t cluster = *image->Info().cluster_size_bytes;
-        std::vector<uint8_t> whole(cluster);
-        if (const size_t size = image->Pack(whole, packed); size != 0) {
-          (void)image->WritePacked(offset / cluster * cluster, {packed.data(), size});
-        }
-        break;
-      }
-      default:
-        (void)image->Map(offset, length);
-    }
-  }
-}
-
 void Run(FuzzInput input) {
   NoGate gate;
   const auto mode = input.Take<uint8_t>();
@@ -102,7 +65,7 @@ void Run(FuzzInput input) {
   if (!image) return;
   (void)(*image)->SpecificInfo();
   if (mode & 4) (void)(*image)->Check({.leaks = (mode & 8) != 0, .corruptions = (mode & 16) != 0});
-  Use(image->get(), &input);
+  UseImage(image->get(), &input);
   if ((mode & 32) && (mode & 1)) (void)(*image)->Resize(input.Take<uint16_t>() * 512, Preallocation::kOff);
   auto* bitmaps = dynamic_cast<BitmapStore*>(image->get());
   for (const BitmapInfo& info : bitmaps->Bitmaps()) (void)bitmaps->DirtyRanges(info.name);
@@ -116,7 +79,7 @@ void Run(FuzzInput input) {
     if (what % 4 == 1) (void)store->ApplySnapshot(key);
     if (what % 4 == 2) (void)store->DeleteSnapshot(key);
     if (what % 4 == 3) (void)store->ViewSnapshot(key);
-    Use(image->get(), &input);
+    UseImage(image->get(), &input);
   }
 }
 

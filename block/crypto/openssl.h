@@ -1,0 +1,8 @@
+// CryptoLibrary by OpenSSL.
+#pragma once
+
+namespace berth::block {
+
+void UseOpenSsl();
+
+}  // namespace berth::block
