@@ -11,12 +11,12 @@
 #include "base/bytes.h"
 #include "base/mutex.h"
 #include "block/format_image.h"
-#include "block/qcow2/slice_cache.h"
+#include "block/slice_cache.h"
 
 namespace berth::block {
 
-using TableCache = qcow2::SliceCache;
-using TableWrite = qcow2::DirtySlice;
+using TableCache = SliceCache;
+using TableWrite = DirtySlice;
 
 struct BlockPlace {
   enum class Kind : uint8_t {

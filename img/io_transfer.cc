@@ -127,6 +127,85 @@ bool FillFrom(const std::string& name, std::vector<uint8_t>* bytes) {
   return true;
 }
 
+// What the vector and aio commands do, at once or on a thread.
+struct VectorJob {
+  Transfer transfer{};
+  std::optional<uint8_t> pattern{};
+  IoOptions options{};
+};
+
+// Options, pattern and offset; null with the command's `status` if there is nothing to do.
+std::shared_ptr<VectorJob> ParseVector(const Words& words, const char* letters, int* status) {
+  const auto options = ParseIoOptions(words, letters);
+  if (!options) return nullptr;
+  auto job = std::make_shared<VectorJob>();
+  if (const auto text = options->Value('P'); text && !(job->pattern = ParseIoPattern(*text))) return nullptr;
+  job->options = *options;
+  if (options->Has('i')) {
+    *status = 0;
+    return nullptr;
+  }
+  if (options->rest.size() < 2) {
+    *status = Usage(words);
+    return nullptr;
+  }
+  return job;
+}
+
+std::shared_ptr<VectorJob> ParseVectorRead(const Words& words, const char* letters, int* status) {
+  auto job = ParseVector(words, letters, status);
+  if (!job) return nullptr;
+  const auto offset = ParseIoNumber(job->options.rest[0]);
+  if (!offset) return nullptr;
+  job->transfer.offset = *offset;
+  return MakePieces(std::span(job->options.rest).subspan(1), kUnread, &job->transfer) ? job : nullptr;
+}
+
+int ReadVector(block::Image* image, const VectorJob& job) {
+  const Transfer& transfer = job.transfer;
+  const IoReport report;
+  if (const int error = PerformIo(image, RequestOf(Op::kRead, transfer)); error != 0)
+    return Failed("readv", error);
+  const int result = job.pattern && !Verify(transfer.bytes, *job.pattern, transfer.offset) ? EINVAL : 0;
+  if (job.options.Has('q')) return result;
+  if (job.options.Has('v')) PrintIoDump(transfer.bytes, transfer.offset);
+  report.Print("read", transfer.offset, transfer.length, job.options.Has('C'));
+  return result;
+}
+
+std::shared_ptr<VectorJob> ParseVectorWrite(const Words& words, const char* letters, int* status) {
+  auto job = ParseVector(words, letters, status);
+  if (!job) return nullptr;
+  const IoOptions& options = job->options;
+  const bool zero = options.Has('z');
+  if (zero && options.rest.size() != 2) return Say("-z supports only a single length parameter"), nullptr;
+  if (options.Has('u') && !zero) return Say("-u requires -z to be specified"), nullptr;
+  if (zero && job->pattern) return Say("-z and -P cannot be specified at the same time"), nullptr;
+  const auto offset = ParseIoNumber(options.rest[0]);
+  if (!offset) return nullptr;
+  job->transfer.offset = *offset;
+  if (!zero) {
+    const bool made =
+        MakePieces(std::span(options.rest).subspan(1), job->pattern.value_or(kFill), &job->transfer);
+    return made ? job : nullptr;
+  }
+  const auto count = ParseIoNumber(options.rest[1]);
+  if (!count) return nullptr;
+  job->transfer.length = *count;
+  return job;
+}
+
+int WriteVector(block::Image* image, const VectorJob& job, std::string_view name) {
+  Request request = RequestOf(job.options.Has('z') ? Op::kWriteZeroes : Op::kWrite, job.transfer);
+  request.fua = job.options.Has('f');
+  request.may_unmap = job.options.Has('u');
+  const IoReport report;
+  if (const int error = PerformIo(image, request); error != 0) return Failed(name, error);
+  if (!job.options.Has('q'))
+    report.Print("wrote", job.transfer.offset, job.transfer.length, job.options.Has('C'));
+  return 0;
+}
+
 }  // namespace
 
 int PerformIo(block::Image* image, const Request& request) {
@@ -182,24 +261,17 @@ int IoRead(IoSession* session, const Words& words) {
 }
 
 int IoReadv(IoSession* session, const Words& words) {
-  const auto options = ParseIoOptions(words, "CP:qv");
-  if (!options) return EINVAL;
-  std::optional<uint8_t> pattern;
-  if (const auto text = options->Value('P'); text && !(pattern = ParseIoPattern(*text))) return EINVAL;
-  if (options->rest.size() < 2) return Usage(words);
-  const auto offset = ParseIoNumber(options->rest[0]);
-  if (!offset) return EINVAL;
-  Transfer transfer{.offset = *offset};
-  if (!MakePieces(std::span(options->rest).subspan(1), kUnread, &transfer)) return EINVAL;
-  const IoReport report;
-  if (const int error = PerformIo(session->image.get(), RequestOf(Op::kRead, transfer)); error != 0) {
-    return Failed("readv", error);
-  }
-  const int result = pattern && !Verify(transfer.bytes, *pattern, *offset) ? EINVAL : 0;
-  if (options->Has('q')) return result;
-  if (options->Has('v')) PrintIoDump(transfer.bytes, *offset);
-  report.Print("read", *offset, transfer.length, options->Has('C'));
-  return result;
+  int status = EINVAL;
+  const auto job = ParseVectorRead(words, "CP:qv", &status);
+  return job ? ReadVector(session->image.get(), *job) : status;
+}
+
+int IoAioRead(IoSession* session, const Words& words) {
+  int status = EINVAL;
+  const auto job = ParseVectorRead(words, "CP:iqv", &status);
+  if (!job) return status;
+  session->running.emplace_back([job, image = session->image.get()] { (void)ReadVector(image, *job); });
+  return 0;
 }
 
 int IoWrite(IoSession* session, const Words& words) {
@@ -243,76 +315,17 @@ int IoWrite(IoSession* session, const Words& words) {
 }
 
 int IoWritev(IoSession* session, const Words& words) {
-  const auto options = ParseIoOptions(words, "CfqP:");
-  if (!options) return EINVAL;
-  std::optional<uint8_t> pattern;
-  if (const auto text = options->Value('P'); text && !(pattern = ParseIoPattern(*text))) return EINVAL;
-  if (options->rest.size() < 2) return Usage(words);
-  const auto offset = ParseIoNumber(options->rest[0]);
-  if (!offset) return EINVAL;
-  Transfer transfer{.offset = *offset};
-  if (!MakePieces(std::span(options->rest).subspan(1), pattern.value_or(kFill), &transfer)) return EINVAL;
-  Request request = RequestOf(Op::kWrite, transfer);
-  request.fua = options->Has('f');
-  const IoReport report;
-  if (const int error = PerformIo(session->image.get(), request); error != 0) return Failed("writev", error);
-  if (!options->Has('q')) report.Print("wrote", *offset, transfer.length, options->Has('C'));
-  return 0;
-}
-
-int IoAioRead(IoSession* session, const Words& words) {
-  const auto options = ParseIoOptions(words, "CP:iqv");
-  if (!options) return EINVAL;
-  std::optional<uint8_t> pattern;
-  if (const auto text = options->Value('P'); text && !(pattern = ParseIoPattern(*text))) return EINVAL;
-  if (options->Has('i')) return 0;
-  if (options->rest.size() < 2) return Usage(words);
-  const auto offset = ParseIoNumber(options->rest[0]);
-  if (!offset) return EINVAL;
-  auto transfer = std::make_shared<Transfer>(Transfer{.offset = *offset});
-  if (!MakePieces(std::span(options->rest).subspan(1), kUnread, transfer.get())) return EINVAL;
-  session->running.emplace_back([transfer, pattern, options = *options, image = session->image.get()] {
-    const IoReport report;
-    const int error = PerformIo(image, RequestOf(Op::kRead, *transfer));
-    if (error != 0) return (void)Failed("readv", error);
-    if (pattern) Verify(transfer->bytes, *pattern, transfer->offset);
-    if (options.Has('q')) return;
-    if (options.Has('v')) PrintIoDump(transfer->bytes, transfer->offset);
-    report.Print("read", transfer->offset, transfer->length, options.Has('C'));
-  });
-  return 0;
+  int status = EINVAL;
+  const auto job = ParseVectorWrite(words, "CfqP:", &status);
+  return job ? WriteVector(session->image.get(), *job, "writev") : status;
 }
 
 int IoAioWrite(IoSession* session, const Words& words) {
-  const auto options = ParseIoOptions(words, "CfiP:quz");
-  if (!options) return EINVAL;
-  std::optional<uint8_t> pattern;
-  if (const auto text = options->Value('P'); text && !(pattern = ParseIoPattern(*text))) return EINVAL;
-  if (options->Has('i')) return 0;
-  const bool zero = options->Has('z');
-  if (options->rest.size() < 2) return Usage(words);
-  if (zero && options->rest.size() != 2) return Say("-z supports only a single length parameter");
-  if (options->Has('u') && !zero) return Say("-u requires -z to be specified");
-  if (zero && pattern) return Say("-z and -P cannot be specified at the same time");
-  const auto offset = ParseIoNumber(options->rest[0]);
-  if (!offset) return EINVAL;
-  auto transfer = std::make_shared<Transfer>(Transfer{.offset = *offset});
-  if (zero) {
-    const auto count = ParseIoNumber(options->rest[1]);
-    if (!count) return EINVAL;
-    transfer->length = *count;
-  } else if (!MakePieces(std::span(options->rest).subspan(1), pattern.value_or(kFill), transfer.get())) {
-    return EINVAL;
-  }
-  session->running.emplace_back([transfer, zero, options = *options, image = session->image.get()] {
-    Request request = RequestOf(zero ? Op::kWriteZeroes : Op::kWrite, *transfer);
-    request.fua = options.Has('f');
-    request.may_unmap = options.Has('u');
-    const IoReport report;
-    const int error = PerformIo(image, request);
-    if (error != 0) return (void)Failed("aio_write", error);
-    if (!options.Has('q')) report.Print("wrote", transfer->offset, transfer->length, options.Has('C'));
-  });
+  int status = EINVAL;
+  const auto job = ParseVectorWrite(words, "CfiP:quz", &status);
+  if (!job) return status;
+  session->running.emplace_back(
+      [job, image = session->image.get()] { (void)WriteVector(image, *job, "aio_write"); });
   return 0;
 }
 

@@ -24,7 +24,7 @@
 #include "block/qcow2/io_gate.h"
 #include "block/qcow2/metadata_map.h"
 #include "block/qcow2/refcounts.h"
-#include "block/qcow2/slice_cache.h"
+#include "block/slice_cache.h"
 #include "block/snapshot.h"
 
 namespace berth::block::qcow2 {

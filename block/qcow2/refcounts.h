@@ -10,7 +10,7 @@
 #include "block/image.h"
 #include "block/qcow2/header.h"
 #include "block/qcow2/metadata_map.h"
-#include "block/qcow2/slice_cache.h"
+#include "block/slice_cache.h"
 
 namespace berth::block::qcow2 {
 

@@ -141,8 +141,8 @@ size_t SectorsOfEntry(uint64_t log_bytes) {
   return std::min(kMost, log_bytes / 2 / kLogSectorBytes - 1);
 }
 
-std::vector<uint8_t> MakeLogEntry(std::span<const qcow2::DirtySlice> sectors, const Guid& log,
-                                  uint64_t sequence, uint64_t place, uint64_t file_bytes) {
+std::vector<uint8_t> MakeLogEntry(std::span<const DirtySlice> sectors, const Guid& log, uint64_t sequence,
+                                  uint64_t place, uint64_t file_bytes) {
   std::vector<uint8_t> raw((1 + sectors.size()) * kLogSectorBytes);
   StoreLe<uint32_t>(&raw[0], kLogSignature);
   StoreLe<uint32_t>(&raw[8], static_cast<uint32_t>(raw.size()));

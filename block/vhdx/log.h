@@ -6,7 +6,7 @@
 #include <span>
 
 #include "base/error.h"
-#include "block/qcow2/slice_cache.h"
+#include "block/slice_cache.h"
 #include "block/vhdx/header.h"
 
 namespace berth::block::vhdx {
@@ -17,7 +17,7 @@ Status ReplayLog(Image* file, const Header& header);
 // Sectors that one entry can have, in a half of a log of this size.
 size_t SectorsOfEntry(uint64_t log_bytes);
 // An entry of its own, to be at `place` in the log, which is a multiple of kLogSectorBytes.
-std::vector<uint8_t> MakeLogEntry(std::span<const qcow2::DirtySlice> sectors, const Guid& log,
-                                  uint64_t sequence, uint64_t place, uint64_t file_bytes);
+std::vector<uint8_t> MakeLogEntry(std::span<const DirtySlice> sectors, const Guid& log, uint64_t sequence,
+                                  uint64_t place, uint64_t file_bytes);
 
 }  // namespace berth::block::vhdx

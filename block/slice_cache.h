@@ -1,4 +1,4 @@
-// Tables of an image file in memory, in slices: L2 tables, and refcount blocks.
+// Tables of an image file in memory, in slices.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 #include "block/image.h"
 
-namespace berth::block::qcow2 {
+namespace berth::block {
 
 // A copy of what is to be written.
 struct DirtySlice {
@@ -62,4 +62,4 @@ class SliceCache {
   size_t dirty_ = 0;
 };
 
-}  // namespace berth::block::qcow2
+}  // namespace berth::block

@@ -1,8 +1,8 @@
-#include "block/qcow2/slice_cache.h"
+#include "block/slice_cache.h"
 
 #include <algorithm>
 
-namespace berth::block::qcow2 {
+namespace berth::block {
 namespace {
 
 // Slices at the old end that are looked at for one that may go.
@@ -86,4 +86,4 @@ void SliceCache::Written(const std::vector<DirtySlice>& slices, bool written) {
   }
 }
 
-}  // namespace berth::block::qcow2
+}  // namespace berth::block
