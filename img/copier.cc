@@ -1,10 +1,14 @@
 #include "img/copier.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <thread>
 
 #include "base/bytes.h"
+#include "block/file_image.h"
 #include "img/content.h"
 
 namespace berth::img {
@@ -12,6 +16,17 @@ namespace {
 
 constexpr uint64_t kBufferBytes = 2 << 20;
 constexpr uint64_t kSectorBytes = 512;
+bool CopyRange(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t length) {
+  auto in = static_cast<off64_t>(from_offset), out = static_cast<off64_t>(to_offset);
+  while (length != 0) {
+    const ssize_t copied = ::copy_file_range(from, &in, to, &out, length, 0);
+    if (copied < 0 && errno == EINTR) continue;
+    if (copied <= 0) return false;
+    length -= static_cast<uint64_t>(copied);
+  }
+  return true;
+}
+
 // Compressed at once by one thread: small enough that all threads have something to do.
 constexpr uint64_t kPackBytes = 512 << 10;
 
@@ -130,7 +145,9 @@ bool Copier::Next(Segment* segment) {
     }
     next_offset_ += segment->length;
     if (skip) continue;
-    if (segment->kind == Segment::Kind::kData && progress_->enabled()) {
+    if (!progress_->enabled()) {
+      progress_->Show(next_offset_, size_);
+    } else if (segment->kind == Segment::Kind::kData) {
       progress_->Show(data_done_ += segment->length, data_bytes_);
     }
     segment->ticket = next_ticket_++;
@@ -192,6 +209,30 @@ bool Copier::ReadSources(uint64_t offset, std::span<uint8_t> out) {
   return true;
 }
 
+// False, with nothing that matters done, where that is not possible: then it is read and written.
+bool Copier::CopyInKernel(const Segment& segment) {
+  if (target_format_ == nullptr || target_->driver() != "raw") return false;
+  // Where a raw image has its bytes is no matter of what they are.
+  const block::Location to = target_format_->Locate(block::Op::kWrite, segment.offset, segment.length);
+  if (to.kind != block::Location::Kind::kStored) return false;
+  const int target = block::FileDescriptorOf(to.file);
+  uint64_t start = 0;
+  for (block::Image* source : sources_) {
+    const uint64_t end = start + source->size_bytes();
+    if (segment.offset < end) {
+      const auto status = block::StatusAbove(source, options_.base, segment.offset - start, segment.length);
+      if (!status || status->length < segment.length || !status->data || status->compressed ||
+          !status->stored_at)
+        return false;
+      const int from = block::FileDescriptorOf(status->stored_in);
+      return from >= 0 && target >= 0 &&
+             CopyRange(from, *status->stored_at, target, to.offset, segment.length);
+    }
+    start = end;
+  }
+  return false;
+}
+
 // Waits until what was copied before is no more than the limit allows.
 void Copier::Throttle(uint64_t bytes) {
   if (options_.bytes_per_second == 0) return;
@@ -211,6 +252,7 @@ bool Copier::Carry(const Segment& segment, Buffers* buffers) {
     return WaitForTurn(segment.ticket) && WriteZeroes(segment.offset, segment.length);
   }
   Throttle(segment.length);
+  if (options_.offload && CopyInKernel(segment)) return true;
   buffers->data.resize(std::max<uint64_t>(buffers->data.size(), segment.length));
   const std::span<uint8_t> data(buffers->data.data(), segment.length);
   if (!ReadSources(segment.offset, data)) return false;

@@ -20,6 +20,7 @@ struct CopyOptions {
   int threads = 8;
   bool in_order = true;  // Of writing: the target's layout does not depend on chance.
   bool compress = false;
+  bool offload = false;          // File systems copy where they can; they may share the blocks.
   bool salvage = false;          // What cannot be read is taken as zeroes.
   uint64_t sparse_bytes = 4096;  // Runs of zeroes from here on are not written; 0: everything is.
   bool target_is_zero = false;   // What is not written reads as zeroes.
@@ -57,6 +58,7 @@ class Copier {
   bool Classify(uint64_t offset, Segment* segment, bool* skip) REQUIRES(mutex_);
   void Work() EXCLUDES(mutex_);
   bool Carry(const Segment& segment, Buffers* buffers) EXCLUDES(mutex_);
+  bool CopyInKernel(const Segment& segment) EXCLUDES(mutex_);
   bool ReadSources(uint64_t offset, std::span<uint8_t> out) EXCLUDES(mutex_);
   int Salvage(block::Image* source, uint64_t offset, std::span<uint8_t> out);
   void Throttle(uint64_t bytes) EXCLUDES(mutex_);

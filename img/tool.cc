@@ -1,5 +1,7 @@
 #include "img/tool.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +12,8 @@
 
 namespace berth::img {
 namespace {
+
+volatile sig_atomic_t asked_for_progress = 0;
 
 std::string& Name() {
   static std::string name = "berth-img";
@@ -125,14 +129,26 @@ std::unique_ptr<block::Image> OpenSource(const Source& source, const block::Open
 }
 
 Progress::Progress(bool enabled) : enabled_(enabled) {
-  if (enabled_) fmt::print("    (0.00/100%)\r");
-  std::fflush(stdout);
+  if (enabled_) {
+    fmt::print("    (0.00/100%)\r");
+    std::fflush(stdout);
+  } else {
+    struct sigaction action {};
+    action.sa_handler = [](int) { asked_for_progress = 1; };
+    action.sa_flags = SA_RESTART;
+    ::sigaction(SIGUSR1, &action, nullptr);
+  }
 }
 
 void Progress::Show(uint64_t done, uint64_t all) {
-  if (!enabled_) return;
+  if (!enabled_ && asked_for_progress == 0) return;
   constexpr double kStep = 2;  // Percent.
   const double now = all == 0 ? 100 : 100.0 * static_cast<double>(done) / static_cast<double>(all);
+  if (!enabled_) {
+    asked_for_progress = 0;
+    fmt::print(stderr, "    ({:3.2f}/100%)\n", now);
+    return;
+  }
   if (now <= shown_ + kStep && now < 100) return;
   shown_ = now;
   fmt::print("    ({:3.2f}/100%)\r", now);

@@ -94,7 +94,7 @@ Result<std::unique_ptr<block::Image>> OpenQuietly(const Source& source, const bl
 // The same. Complains ("Could not open …") and returns null on failure.
 std::unique_ptr<block::Image> OpenSource(const Source& source, const block::OpenFlags& flags);
 
-// "    (12.34/100%)\r" on standard output; nothing if not enabled.
+// "    (12.34/100%)\r" on standard output; if not enabled, a line on standard error for each SIGUSR1.
 class Progress {
  public:
   explicit Progress(bool enabled);
