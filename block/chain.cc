@@ -56,4 +56,17 @@ Result<ChainExtent> StatusAbove(Image* top, Image* base, uint64_t offset, uint64
   return status;
 }
 
+Result<Extent> MapThrough(Image* image, uint64_t offset, uint64_t length) {
+  if (dynamic_cast<const FormatImage*>(image) == nullptr) return image->Map(offset, length);
+  const ChainExtent status = TRY(StatusAbove(image, nullptr, offset, length));
+  return Extent{.offset = offset,
+                .length = std::min(status.length, length),
+                .allocated = true,
+                .zero = status.zero,
+                .data = status.data,
+                .compressed = status.compressed,
+                .stored_at = status.stored_at,
+                .stored_in = status.stored_in};
+}
+
 }  // namespace berth::block

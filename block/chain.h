@@ -28,4 +28,7 @@ Result<ChainExtent> StatusOf(Image* image, uint64_t offset, uint64_t length);
 // From `top` down to the image that has the range, not going to `base` or below (null: to the end).
 Result<ChainExtent> StatusAbove(Image* top, Image* base, uint64_t offset, uint64_t length);
 
+// Map of an image that shows another as it is, whatever stands beneath that: nothing is left unallocated.
+Result<Extent> MapThrough(Image* image, uint64_t offset, uint64_t length);
+
 }  // namespace berth::block

@@ -3,8 +3,9 @@
 namespace berth::block {
 namespace {
 
-constexpr const Format* kFormats[] = {&kRawFormat, &kQcow2Format, &kVmdkFormat, &kVdiFormat,
-                                      &kVpcFormat, &kVhdxFormat,  &kLuksFormat};
+constexpr const Format* kFormats[] = {
+    &kRawFormat,  &kQcow2Format, &kVmdkFormat,      &kVdiFormat,      &kVpcFormat,        &kVhdxFormat,
+    &kLuksFormat, &kQedFormat,   &kParallelsFormat, &kThrottleFormat, &kCopyOnReadFormat, &kCompressFormat};
 constexpr const Protocol* kProtocols[] = {&kFileProtocol, &kNbdProtocol, &kNullCoProtocol, &kNullAioProtocol,
                                           &kBlkdebugProtocol};
 

@@ -47,6 +47,7 @@ struct OpenContext {
   OpenFlags flags;
   OpenGate* gate = nullptr;  // For the length of the call.
   bool probed = false;       // Nobody named the format: the image was found to look like it.
+  bool beneath = false;      // It is to hold another image, as its file.
 };
 
 // What an image of a given size or content will take.
@@ -101,6 +102,12 @@ extern const Format kVdiFormat;
 extern const Format kVpcFormat;
 extern const Format kVhdxFormat;
 extern const Format kLuksFormat;
+extern const Format kQedFormat;
+extern const Format kParallelsFormat;
+// Filters: over any image, named and never found.
+extern const Format kThrottleFormat;
+extern const Format kCopyOnReadFormat;
+extern const Format kCompressFormat;
 extern const Protocol kFileProtocol;
 extern const Protocol kNbdProtocol;
 extern const Protocol kNullCoProtocol;

@@ -20,7 +20,9 @@ struct Ancestors {
   std::vector<std::pair<dev_t, ino_t>> files{};
 };
 
-Result<std::unique_ptr<Image>> OpenTree(Options options, const OpenFlags& flags, const Ancestors& above);
+// `beneath`: it is to hold another image.
+Result<std::unique_ptr<Image>> OpenTree(Options options, const OpenFlags& flags, const Ancestors& above,
+                                        bool beneath = false);
 Result<std::unique_ptr<Image>> OpenName(const std::string& filename, const std::string& format,
                                         const OpenFlags& flags, const Ancestors& above);
 
@@ -105,11 +107,15 @@ Status AttachBacking(FormatImage* image, Options options, const OpenFlags& flags
 
 // `options` are the format's, without driver and file.
 Result<std::unique_ptr<Image>> OpenFormat(std::unique_ptr<Image> file, const Format* format, Options options,
-                                          const OpenFlags& flags, const Ancestors& above) {
+                                          const OpenFlags& flags, const Ancestors& above, bool beneath) {
   const std::string filename = file->filename();
   const Ancestors ancestors = TRY(Below(above, filename));
   Gate gate(filename, ancestors);
-  OpenContext context{.file = std::move(file), .options = std::move(options), .flags = flags, .gate = &gate};
+  OpenContext context{.file = std::move(file),
+                      .options = std::move(options),
+                      .flags = flags,
+                      .gate = &gate,
+                      .beneath = beneath};
   if (format == nullptr) {
     std::array<uint8_t, kProbeBytes> head{};
     const uint64_t size = std::min<uint64_t>(head.size(), context.file->size_bytes());
@@ -128,7 +134,20 @@ Result<std::unique_ptr<Image>> OpenFormat(std::unique_ptr<Image> file, const For
   return image;
 }
 
-Result<std::unique_ptr<Image>> OpenTree(Options options, const OpenFlags& flags, const Ancestors& above) {
+// What holds an image: a protocol, or another format whose content is the image.
+Result<std::unique_ptr<Image>> OpenHolder(Options options, const OpenFlags& flags, const Ancestors& above) {
+  const auto driver = options.find("driver");
+  if (driver == options.end() || FindFormat(driver->second) == nullptr) {
+    return OpenProtocolOptions(std::move(options), flags);
+  }
+  Ancestors below = above;
+  if (++below.depth > kMaxChainDepth)
+    return Fail(Code::kInvalidArgument, "more than {} images hold one another", kMaxChainDepth);
+  return OpenTree(std::move(options), flags, below, /*beneath=*/true);
+}
+
+Result<std::unique_ptr<Image>> OpenTree(Options options, const OpenFlags& flags, const Ancestors& above,
+                                        bool beneath) {
   OpenFlags own = flags;
   if (const auto read_only = Take(&options, "read-only");
       read_only && TRY(ParseBool("read-only", *read_only))) {
@@ -149,8 +168,8 @@ Result<std::unique_ptr<Image>> OpenTree(Options options, const OpenFlags& flags,
   if (file.empty()) {
     return Fail(Code::kInvalidArgument, "A block device must be specified for \"file\"");
   }
-  auto opened = TRY(OpenProtocolOptions(std::move(file), own));
-  return OpenFormat(std::move(opened), format, std::move(options), own, above);
+  auto opened = TRY(OpenHolder(std::move(file), own, above));
+  return OpenFormat(std::move(opened), format, std::move(options), own, above, beneath);
 }
 
 Result<std::unique_ptr<Image>> OpenName(const std::string& filename, const std::string& format,

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/pieces.h"
+#include "block/chain.h"
 #include "block/driver.h"
 #include "block/open.h"
 
@@ -30,7 +31,10 @@ class RawImage final : public FormatImage {
   const Limits& limits() const override { return limits_; }
 
   int Perform(const Request& request) override {
-    if (const int error = CheckRequest(request, size_bytes(), limits_.read_only); error != 0) return error;
+    // A file beneath a format grows by being written to.
+    const bool grows = options_.beneath && !options_.size_bytes;
+    const uint64_t end = grows ? UINT64_MAX - options_.offset_bytes : size_bytes();
+    if (const int error = CheckRequest(request, end, limits_.read_only); error != 0) return error;
     if (request.op == Op::kWrite && options_.guard_head && request.offset < kGuardedBytes &&
         Disguises(request)) {
       return EPERM;
@@ -43,7 +47,7 @@ class RawImage final : public FormatImage {
   Result<Extent> Map(uint64_t offset, uint64_t length) override {
     const uint64_t start = offset + options_.offset_bytes, end = file()->size_bytes();
     if (start >= end) return Extent{.offset = offset, .length = length, .allocated = true, .zero = true};
-    Extent extent = TRY(file()->Map(start, std::min(length, end - start)));
+    Extent extent = TRY(MapThrough(file(), start, std::min(length, end - start)));
     extent.offset = offset;
     extent.ask_file = false;
     return extent;
@@ -53,6 +57,8 @@ class RawImage final : public FormatImage {
     if (op != Op::kRead && (limits_.read_only || options_.guard_head)) return {};
     const uint64_t start = offset + options_.offset_bytes;
     if (!Range{0, file()->size_bytes()}.Contains(start, length)) return {};
+    if (dynamic_cast<const FormatImage*>(file()) != nullptr)
+      return {};  // Which would have to be asked in turn.
     return {.kind = Location::Kind::kStored, .file = file(), .offset = start};
   }
 
@@ -79,7 +85,8 @@ class RawImage final : public FormatImage {
 };
 
 Result<std::unique_ptr<FormatImage>> OpenRaw(OpenContext* context) {
-  RawOptions raw{.read_only = !context->flags.writable, .guard_head = context->probed};
+  RawOptions raw{
+      .read_only = !context->flags.writable, .guard_head = context->probed, .beneath = context->beneath};
   if (const auto offset = Take(&context->options, "offset")) raw.offset_bytes = TRY(ParseSize(*offset));
   if (const auto size = Take(&context->options, "size")) raw.size_bytes = TRY(ParseSize(*size));
   return CreateRawImage(std::move(context->file), raw);

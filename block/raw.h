@@ -16,6 +16,7 @@ struct RawOptions {
   // Refuse (EPERM) what would make the image look like one of another format: for images that were taken as
   // raw because they looked like nothing else.
   bool guard_head = false;
+  bool beneath = false;  // It holds another image: writing behind its end makes it longer.
 };
 
 // OUT_OF_RANGE if the window is not inside `file`.

@@ -27,7 +27,7 @@ struct Request {
   CopyOptions copy;
   block::OpenFlags source_flags, target_flags{.writable = true};
   bool quiet = false, progress = false, skip_create = false, target_options = false;
-  bool offload = false, bitmaps = false, skip_broken_bitmaps = false, explicit_sparse = false;
+  bool bitmaps = false, skip_broken_bitmaps = false, explicit_sparse = false;
 };
 
 bool ParseSparse(const char* text, Request* request) {
@@ -86,7 +86,7 @@ bool ParseArguments(int argc, char** argv, Request* request) {
         request->create.backing_format = ::optarg;
         break;
       case 'C':
-        request->offload = true;
+        request->copy.offload = true;
         break;
       case 'c':
         request->copy.compress = true;
@@ -173,9 +173,9 @@ const char* Contradiction(const Request& request) {
   if (request.target_options && !request.skip_create) return "--target-image-opts requires use of -n flag";
   if (request.skip_create && !request.create.options.empty())
     return "-o has no effect when skipping image creation";
-  if (request.offload && request.explicit_sparse) return "Cannot enable copy offloading when -S is used";
-  if (request.offload && request.copy.compress) return "Cannot enable copy offloading when -c is used";
-  if (request.offload && request.copy.salvage) return "Cannot use copy offloading in salvaging mode";
+  if (request.copy.offload && request.explicit_sparse) return "Cannot enable copy offloading when -S is used";
+  if (request.copy.offload && request.copy.compress) return "Cannot enable copy offloading when -c is used";
+  if (request.copy.offload && request.copy.salvage) return "Cannot use copy offloading in salvaging mode";
   if (request.inputs.empty()) return "Must specify image file name";
   return nullptr;
 }
@@ -325,8 +325,12 @@ int Convert(int argc, char** argv) {
     if (!ViewSnapshot(sources[0], request.snapshot)) return 1;
   }
   const block::Format* format = block::FindFormat(request.create.format);
-  if (format == nullptr || (!request.skip_create && format->create == nullptr)) {
+  if (format == nullptr) {
     Complain("Unknown file format '{}'", request.create.format);
+    return 1;
+  }
+  if (!request.skip_create && format->create == nullptr) {
+    Complain("Format driver '{}' does not support image creation", request.create.format);
     return 1;
   }
   if (request.bitmaps && !CheckBitmaps(request, sources)) return 1;

@@ -34,8 +34,9 @@ std::string Text(const CreateOptions& options) {
 
 Result<CreateOptions> ParseCreateOptions(const CreateRequest& request, const block::Format** format) {
   *format = block::FindFormat(request.format);
-  if (*format == nullptr || (*format)->create == nullptr) {
-    return Fail(Code::kNotFound, "Unknown file format '{}'", request.format);
+  if (*format == nullptr) return Fail(Code::kNotFound, "Unknown file format '{}'", request.format);
+  if ((*format)->create == nullptr) {
+    return Fail(Code::kUnimplemented, "Format driver '{}' does not support image creation", request.format);
   }
   const block::Protocol* protocol = block::ProtocolOf(request.filename);
   if (protocol == nullptr) {

@@ -2,11 +2,13 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
 #include "block/crypto/secret.h"
+#include "block/filter/throttle.h"
 #include "block/nbd/tls/credentials.h"
 #include "block/options.h"
 #include "img/tool.h"
@@ -65,6 +67,14 @@ Status DefineSecret(const std::string& id, block::Options* options) {
   return block::DefineSecret(id, std::move(secret));
 }
 
+Status DefineObjectOf(const std::string& type, const std::string& id, block::Options* options) {
+  if (type == "secret") return DefineSecret(id, options);
+  if (type == "throttle-group") {
+    return block::DefineThrottleGroup(id, TRY(block::ThrottleGroup::Create(options)));
+  }
+  return DefineTls(type, id, options);
+}
+
 Status Define(std::string_view text) {
   const size_t comma = text.find(',');
   std::string type(text.substr(0, comma));
@@ -72,11 +82,13 @@ Status Define(std::string_view text) {
   block::Options options =
       TRY(block::ParseKeyValueOptions(comma == text.npos ? std::string_view() : text.substr(comma + 1)));
   const auto id = block::Take(&options, "id");
-  if (type != "tls-creds-x509" && type != "tls-creds-psk" && type != "secret") {
+  static constexpr std::string_view kTypes[] = {"secret", "throttle-group", "tls-creds-x509",
+                                                "tls-creds-psk"};
+  if (std::find(std::begin(kTypes), std::end(kTypes), type) == std::end(kTypes)) {
     return Fail(Code::kInvalidArgument, "Parameter 'qom-type' does not accept value '{}'", type);
   }
   if (!id) return Fail(Code::kInvalidArgument, "Parameter 'id' is missing");
-  TRY(type == "secret" ? DefineSecret(*id, &options) : DefineTls(type, *id, &options));
+  TRY(DefineObjectOf(type, *id, &options));
   if (options.empty()) return Ok();
   return Fail(Code::kInvalidArgument, "Parameter '{}' is unexpected", options.begin()->first);
 }

@@ -65,7 +65,10 @@ Result<Plan> PlanOf(const CreateOptions& options) {
     return Fail(Code::kInvalidArgument, "Block size must be a power of two");
   layout.block_bytes = std::min(layout.block_bytes, kMaxBlockBytes);
   layout.table_offset = kLogOffset + plan.log_bytes;
-  layout.table_bytes = std::max(AlignUp(layout.entries() * 8, kUnit), kUnit);
+  // QEMU, to which a table of no blocks has -1 / chunk ratio entries, opens an empty disk with room for those
+  // only: a hole of the file.
+  const uint64_t entries = layout.disk_bytes == 0 ? UINT32_MAX / layout.chunk_ratio() : layout.entries();
+  layout.table_bytes = std::max(AlignUp(entries * 8, kUnit), kUnit);
   return plan;
 }
 

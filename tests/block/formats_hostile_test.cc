@@ -9,6 +9,7 @@
 #include "block/driver.h"
 #include "block/format_image.h"
 #include "block/open.h"
+#include "tests/fakes/made_images.h"
 #include "tests/fakes/memory_image.h"
 #include "tests/fakes/scratch_dir.h"
 
@@ -162,6 +163,63 @@ TEST(VdiHostile, BlocksOutOfRangeAndUsedTwiceAreFound) {
   ASSERT_TRUE(report);
   EXPECT_EQ(report->corruptions, 3u);
   EXPECT_EQ(report->messages[0], "ERROR: block index 0 also used by 0");
+}
+
+// By hand, so that no tool needs to make them.
+TEST(ReadOnlyFormats, QedAndParallelsAreRead) {
+  for (const auto& [format, bytes] : {std::pair("qed", MakeQed()), std::pair("parallels", MakeParallels())}) {
+    auto image = *OpenBytes(format, bytes, {});
+    EXPECT_EQ(image->size_bytes(), 1u << 20);
+    std::vector<uint8_t> out(3 * kMadeClusterBytes, 1);
+    ASSERT_EQ(Read(image.get(), 100, out), 0);
+    for (size_t i = 0; i < out.size(); ++i)
+      ASSERT_EQ(out[i], i + 100 < kMadeClusterBytes ? 7 : 0) << format << i;
+    EXPECT_EQ(Write(image.get(), 0, out), EROFS);
+    EXPECT_THAT(OpenBytes(format, bytes).error().message(), HasSubstr("can only be read"));
+  }
+}
+
+TEST(QedHostile, NumbersThatLieAreRefused) {
+  const auto open_with = [](size_t at, auto value) {
+    std::vector<uint8_t> bytes = MakeQed();
+    StoreLe(&bytes[at], value);
+    const auto opened = OpenBytes("qed", std::move(bytes), {});
+    return opened ? std::string() : opened.error().message();
+  };
+  EXPECT_THAT(open_with(4, uint32_t{4097}), HasSubstr("cluster size 4097"));
+  EXPECT_THAT(open_with(4, UINT32_MAX), HasSubstr("cluster size"));
+  EXPECT_THAT(open_with(8, UINT32_MAX), HasSubstr("QED tables of"));
+  EXPECT_THAT(open_with(16, uint64_t{8}), HasSubstr("Unsupported QED features: 8"));
+  EXPECT_THAT(open_with(40, uint64_t{1} << 40), HasSubstr("L1 table is not inside"));
+  EXPECT_THAT(open_with(48, uint64_t{1} << 40), HasSubstr("larger than its tables"));
+  EXPECT_THAT(open_with(48, UINT64_MAX - 511), HasSubstr("larger than its tables"));
+  std::vector<uint8_t> bytes = MakeQed();
+  StoreLe<uint64_t>(&bytes[16], 1);
+  StoreLe(&bytes[60], UINT32_MAX);
+  EXPECT_THAT(OpenBytes("qed", bytes, {}).error().message(), HasSubstr("backing file is not inside"));
+  std::vector<uint8_t> out(512);
+  for (const size_t entry : {kMadeClusterBytes, 2 * kMadeClusterBytes}) {
+    bytes = MakeQed();
+    StoreLe<uint64_t>(&bytes[entry], UINT64_MAX << 12);
+    EXPECT_EQ(Read(OpenBytes("qed", bytes, {})->get(), 0, out), EIO);
+  }
+}
+
+TEST(ParallelsHostile, NumbersThatLieAreRefused) {
+  const auto open_with = [](size_t at, auto value) {
+    std::vector<uint8_t> bytes = MakeParallels();
+    StoreLe(&bytes[at], value);
+    const auto opened = OpenBytes("parallels", std::move(bytes), {});
+    return opened ? std::string() : opened.error().message();
+  };
+  EXPECT_THAT(open_with(28, uint32_t{0}), HasSubstr("Zero sectors per track"));
+  EXPECT_THAT(open_with(28, UINT32_MAX), HasSubstr("Too big cluster"));
+  EXPECT_THAT(open_with(32, UINT32_MAX), HasSubstr("Catalog too large"));
+  EXPECT_THAT(open_with(36, UINT64_MAX), HasSubstr("Too large a disk"));
+  std::vector<uint8_t> bytes = MakeParallels(), out(512);
+  StoreLe(&bytes[64], UINT32_MAX);
+  auto image = *OpenBytes("parallels", bytes, {});
+  EXPECT_EQ(Read(image.get(), 0, out), EIO);
 }
 
 TEST(VpcHostile, AWrongChecksumIsRefused) {

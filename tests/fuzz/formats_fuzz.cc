@@ -10,6 +10,7 @@
 #include "block/format_image.h"
 #include "block/open.h"
 #include "tests/fakes/fake_crypto.h"
+#include "tests/fakes/made_images.h"
 #include "tests/fakes/memory_image.h"
 #include "tests/fakes/scratch_dir.h"
 #include "tests/fuzz/fuzz_input.h"
@@ -36,6 +37,8 @@ constexpr Seed kSeeds[] = {
     {"vpc", ""},
     {"vpc", "subformat=fixed"},
     {"vhdx", "block_size=1M"},
+    {"qed", ""},
+    {"parallels", ""},
     {"luks", "key-secret=s,iter-time=1,cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv", true,
      "key-secret=s"},
     {"qcow2", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=1,encrypt.cipher-mode=cbc", true,
@@ -57,6 +60,8 @@ class SameGate final : public OpenGate {
 };
 
 std::vector<uint8_t> MakeGood(const Seed& seed) {
+  if (std::string_view(seed.format) == "qed") return MakeQed();
+  if (std::string_view(seed.format) == "parallels") return MakeParallels();
   const ScratchDir scratch;
   const Format* format = FindFormat(seed.format);
   CreateOptions options(format->create_options);
