@@ -191,11 +191,10 @@ Status Serve(const ServeArguments& arguments) {
   const FileOfOurs socket{PassedSockets() == 0 ? arguments.socket : ""};
   FileOfOurs pid_file;
   auto image = TRY(OpenImage(arguments));
-  if (!arguments.bitmaps.empty() && image->driver() == "qcow2") {
-    return Fail(Code::kUnimplemented, "persistent bitmaps of qcow2 images are not exported yet");
-  }
-  for (const std::string& bitmap : arguments.bitmaps) {
-    return Fail(Code::kNotFound, "Bitmap '{}' is not found", bitmap);
+  for (const std::string& name : arguments.bitmaps) {
+    // In the order in which qemu-nbd lists them.
+    options.what.bitmaps.insert(options.what.bitmaps.begin(),
+                                TRY(nbd::FindBitmap(image.get(), name, arguments.read_only)));
   }
   auto loop = TRY(EventLoop::Create());
   sigset_t stop;

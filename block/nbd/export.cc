@@ -19,7 +19,19 @@ struct Piece {
   uint32_t flags = 0;
 };
 
-Result<Piece> StatusAt(const Export& what, uint32_t context, uint64_t offset, uint64_t length) {
+// The ranges are in order and apart.
+Piece DirtyAt(const std::vector<Range>& ranges, uint64_t offset, uint64_t length) {
+  const auto next = std::upper_bound(ranges.begin(), ranges.end(), offset,
+                                     [](uint64_t at, const Range& range) { return at < range.end(); });
+  if (next == ranges.end()) return {length, 0};
+  if (offset < next->start) return {std::min(length, next->start - offset), 0};
+  return {std::min(length, next->end() - offset), kStatusDirty};
+}
+
+// `bitmap`: what the context's says, if it is one of those.
+Result<Piece> StatusAt(const Export& what, uint32_t context, const std::vector<Range>* bitmap,
+                       uint64_t offset, uint64_t length) {
+  if (bitmap != nullptr) return DirtyAt(*bitmap, offset, length);
   const ChainExtent extent = TRY(StatusAbove(what.image, nullptr, offset, length));
   if (context == kContextAllocationDepth) {
     return Piece{extent.length, extent.allocated ? static_cast<uint32_t>(extent.depth) + 1 : 0};
@@ -46,9 +58,35 @@ uint32_t Export::PreferredBlockBytes() const {
                                  : kLeastPreferredBytes;
 }
 
+Result<ExportedBitmap> FindBitmap(Image* image, const std::string& name, bool read_only) {
+  for (Image* holder = image; holder != nullptr;) {
+    const auto* format = dynamic_cast<const FormatImage*>(holder);
+    if (auto* store = dynamic_cast<BitmapStore*>(holder)) {
+      for (const BitmapInfo& info : store->Bitmaps()) {
+        if (info.name != name) continue;
+        if (info.inconsistent) {
+          return Fail(
+              Code::kFailedPrecondition,
+              "Bitmap '{}' is inconsistent and cannot be used\nTry block-dirty-bitmap-remove to delete this "
+              "bitmap from disk",
+              name);
+        }
+        ExportedBitmap found{.name = name, .ranges = TRY(store->DirtyRanges(name))};
+        if (!read_only && info.enabled && holder == image) found.recording = store;
+        return found;
+      }
+    }
+    holder = format == nullptr ? nullptr : format->backing();
+  }
+  return Fail(Code::kNotFound, "Bitmap '{}' is not found", name);
+}
+
 std::vector<NamedContext> AllContexts(const Export& what) {
   std::vector<NamedContext> all{{kContextBaseAllocation, std::string(kBaseAllocation)}};
   if (what.allocation_depth) all.push_back({kContextAllocationDepth, std::string(kAllocationDepth)});
+  for (uint32_t i = 0; i < what.bitmaps.size(); ++i) {
+    all.push_back({kContextFirstBitmap + i, std::string(kDirtyBitmap) + what.bitmaps[i].name});
+  }
   return all;
 }
 
@@ -63,17 +101,24 @@ std::vector<NamedContext> SelectContexts(const Export& what, std::string_view qu
 
 Result<std::vector<uint8_t>> BlockStatus(const Export& what, uint32_t context, uint64_t offset,
                                          uint32_t length, bool one) {
+  std::vector<Range> now;
+  const std::vector<Range>* bitmap = nullptr;
+  if (context >= kContextFirstBitmap) {
+    const ExportedBitmap& exported = what.bitmaps[context - kContextFirstBitmap];
+    if (exported.recording != nullptr) now = TRY(exported.recording->DirtyRanges(exported.name));
+    bitmap = exported.recording != nullptr ? &now : &exported.ranges;
+  }
   std::vector<uint8_t> bytes(4);
   StoreBe<uint32_t>(bytes.data(), context);
   uint64_t at = offset;
   const uint64_t end = offset + length;
-  Piece run = TRY(StatusAt(what, context, at, end - at));
+  Piece run = TRY(StatusAt(what, context, bitmap, at, end - at));
   at += run.length;
   for (size_t count = 1;; ++count) {
     Piece next;
     // Neighbours that are alike are one extent.
     while (at < end) {
-      next = TRY(StatusAt(what, context, at, end - at));
+      next = TRY(StatusAt(what, context, bitmap, at, end - at));
       at += next.length;
       if (next.flags != run.flags) break;
       run.length += next.length;

@@ -8,19 +8,32 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/error.h"
+#include "block/bitmap.h"
 #include "block/image.h"
 #include "block/nbd/tls.h"
 
 namespace berth::block::nbd {
+
+// A dirty bitmap that clients may ask for as qemu:dirty-bitmap:NAME.
+struct ExportedBitmap {
+  std::string name{};
+  // What it says, where nobody changes it; else who is to be asked.
+  std::vector<Range> ranges{};
+  BitmapStore* recording = nullptr;  // Borrowed.
+};
+// Of `image` or an image beneath it; `read_only`: nobody writes to the image. NOT_FOUND, FAILED_PRECONDITION.
+Result<ExportedBitmap> FindBitmap(Image* image, const std::string& name, bool read_only);
 
 struct Export {
   std::string name{};
   std::string description{};
   Image* image = nullptr;  // Borrowed.
   bool read_only = false;
-  bool multi_conn = false;                      // Clients may use several connections as one.
-  bool allocation_depth = false;                // qemu:allocation-depth is offered.
+  bool multi_conn = false;        // Clients may use several connections as one.
+  bool allocation_depth = false;  // qemu:allocation-depth is offered.
+  std::vector<ExportedBitmap> bitmaps{};
   std::shared_ptr<const TlsCredentials> tls{};  // Not null: nobody gets in without.
 
   uint16_t TransmissionFlags() const;
@@ -28,7 +41,11 @@ struct Export {
 };
 
 // Metadata contexts, by the number they have on the wire.
-enum ContextId : uint32_t { kContextBaseAllocation = 0, kContextAllocationDepth = 1 };
+enum ContextId : uint32_t {
+  kContextBaseAllocation = 0,
+  kContextAllocationDepth = 1,
+  kContextFirstBitmap = 2
+};
 
 struct NamedContext {
   uint32_t id = 0;

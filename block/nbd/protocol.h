@@ -109,10 +109,11 @@ enum Chunk : uint16_t {
 inline constexpr uint16_t kChunkDone = 1;                    // Flag: the last one of its reply.
 inline constexpr uint16_t kChunkIsError = 0x8000;            // Bit of the type.
 inline constexpr uint32_t kStatusHole = 1, kStatusZero = 2;  // base:allocation
+inline constexpr uint32_t kStatusDirty = 1;                  // qemu:dirty-bitmap:
 
 inline constexpr std::string_view kBaseAllocation = "base:allocation";
 inline constexpr std::string_view kAllocationDepth = "qemu:allocation-depth";
-inline constexpr std::string_view kDirtyBitmap = "qemu:dirty-bitmap:";
+inline constexpr std::string_view kDirtyBitmap = "qemu:dirty-bitmap:";  // And its name.
 
 // Limits. Strings: the protocol's. Payloads: what everybody takes without being asked.
 inline constexpr size_t kMaxStringBytes = 4096;

@@ -11,11 +11,14 @@
 
 #include <gtest/gtest.h>
 
+#include "block/bitmap.h"
+#include "block/driver.h"
 #include "block/nbd/address.h"
 #include "block/nbd/image.h"
 #include "block/nbd/protocol.h"
 #include "block/nbd/server.h"
 #include "block/nbd/tls/credentials.h"
+#include "block/open.h"
 #include "block/raw.h"
 #include "tests/fakes/loop_thread.h"
 #include "tests/fakes/memory_image.h"
@@ -104,6 +107,42 @@ TEST(NbdServer, AClientReadsWhatItHasWritten) {
   EXPECT_EQ(Read(image.get(), 5000, {back.data(), 100}), 0);
   EXPECT_EQ(back[99], 0);
   EXPECT_TRUE(image->Map(0, kDiskBytes));
+}
+
+// Pairs of length and flags of a block status.
+std::vector<std::pair<uint32_t, uint32_t>> Extents(const std::vector<uint8_t>& payload) {
+  std::vector<std::pair<uint32_t, uint32_t>> extents;
+  for (size_t at = 4; at < payload.size(); at += 8)
+    extents.emplace_back(LoadBe<uint32_t>(&payload[at]), LoadBe<uint32_t>(&payload[at + 4]));
+  return extents;
+}
+
+TEST(NbdExport, TellsWhatADirtyBitmapSays) {
+  const ScratchDir scratch;
+  CreateOptions create(kQcow2Format.create_options);
+  ASSERT_TRUE(create.Set("size", "1M") && kQcow2Format.create(scratch / "a", create));
+  auto image = *OpenImage(scratch / "a", "qcow2", {.writable = true});
+  auto* store = dynamic_cast<BitmapStore*>(image.get());
+  ASSERT_TRUE(store->AddBitmap({.name = "b", .granularity_bytes = 64 << 10}));
+  ASSERT_EQ(Write(image.get(), 100 << 10, std::vector<uint8_t>(1)), 0);
+  Export what{.name = "disk", .image = image.get()};
+  what.bitmaps = {*FindBitmap(image.get(), "b", false), *FindBitmap(image.get(), "b", true)};
+  ASSERT_EQ(Write(image.get(), 1000 << 10, std::vector<uint8_t>(1)), 0);
+
+  using Pairs = std::vector<std::pair<uint32_t, uint32_t>>;
+  const auto status = [&](uint32_t context, uint64_t offset, uint32_t length, bool one) {
+    return Extents(*BlockStatus(what, context, offset, length, one));
+  };
+  // What is recorded shows, unless nobody was to write.
+  EXPECT_EQ(status(kContextFirstBitmap, 0, 1 << 20, false),
+            (Pairs{{64 << 10, 0}, {64 << 10, kStatusDirty}, {832 << 10, 0}, {64 << 10, kStatusDirty}}));
+  EXPECT_EQ(status(kContextFirstBitmap + 1, 0, 1 << 20, false),
+            (Pairs{{64 << 10, 0}, {64 << 10, kStatusDirty}, {896 << 10, 0}}));
+  EXPECT_EQ(status(kContextFirstBitmap, 70 << 10, 10, true), (Pairs{{10, kStatusDirty}}));
+  EXPECT_EQ(SelectContexts(what, "qemu:dirty-bitmap:b", false).size(), 2u);
+  EXPECT_EQ(SelectContexts(what, "qemu:", true).size(), 2u);
+  EXPECT_EQ(SelectContexts(what, "qemu:dirty-bitmap:c", false).size(), 0u);
+  EXPECT_EQ(FindBitmap(image.get(), "c", true).error().message(), "Bitmap 'c' is not found");
 }
 
 TEST(NbdServer, ManyThreadsShareAConnection) {
