@@ -7,6 +7,8 @@ QCOW2_OPTIONS = ["cluster_size=512", "cluster_size=4k", "cluster_size=2M", "comp
 
 SECRET, KEY = "--object secret,id=s,data=pw", "key-secret=s,iter-time=10"
 LUKS = "--image-opts driver=luks,key-secret=s,file.filename=l"
+BROKEN = ('json:{"driver": "raw", "file": {"driver": "blkdebug", "image": {"driver": "file", "filename": "b"}, "inject-error": '
+          '[{"event": "read_aio", "sector": "10"}, {"event": "read_aio", "sector": "300"}]}}')
 QCOW2 = "--image-opts driver=qcow2,encrypt.key-secret=s,file.filename="
 
 ARGUMENTS = {
@@ -173,7 +175,9 @@ ARGUMENTS = {
         f"convert {SECRET} -n --target-image-opts b driver=luks,key-secret=s,file.filename=l",
         f"convert {SECRET} -f raw -n --target-image-opts b driver=luks,key-secret=s,file.filename=l",
         f"compare {SECRET} {LUKS} driver=raw,file.filename=b", f"compare --object secret,id=s,data=cHc=,format=base64 {LUKS} driver=raw,file.filename=b",
-        f"resize {SECRET} {LUKS} 2M", f"compare {SECRET} {LUKS} driver=raw,file.filename=b",
+        f"convert {SECRET} -f raw -n --target-image-opts b driver=luks,key-secret=s,file.driver=raw,file.file.filename=l",
+        f"convert {SECRET} -f raw -n --target-image-opts b driver=raw,offset=0,file.driver=luks,file.key-secret=s,file.file.filename=l",
+        f"compare {SECRET} {LUKS} driver=raw,file.filename=b", f"resize {SECRET} {LUKS} 2M", f"compare {SECRET} {LUKS} driver=raw,file.filename=b",
         f"amend {SECRET} -o state=inactive,keyslot=0 {LUKS}", f"amend {SECRET} -o state=inactive {LUKS}", f"amend {SECRET} -o state=active {LUKS}",
         f"amend {SECRET} -o keyslot=1 {LUKS}", f"amend {SECRET} -o state=active,new-secret=s,keyslot=9 {LUKS}",
         f"amend {SECRET} -o state=active,new-secret=s,keyslot=0 {LUKS}", f"amend {SECRET} -o state=inactive,new-secret=s,keyslot=3 {LUKS}",
@@ -210,11 +214,7 @@ ARGUMENTS = {
         "compare --image-opts driver=raw,file.driver=qcow2,file.file.filename=b driver=qcow2,file.filename=b",
         "io --image-opts -c 'write -P 7 0 100k' driver=raw,size=1M,offset=512k,file.driver=qcow2,file.file.filename=b", "check b",
         "convert -O raw b c", "create -q -f qcow2 i 2M", "convert -O raw i h",
-        "io --image-opts -c 'write -P 7 1M 100k' -c 'read -P 7 1M 100k' driver=qcow2,file.driver=raw,file.file.filename=i", "check i",
-        f"!made l create {SECRET} -f luks -o {KEY} l 8M",
-        f"convert {SECRET} -n --target-image-opts c driver=luks,key-secret=s,file.driver=raw,file.file.filename=l",
-        f"convert {SECRET} -n -W --target-image-opts b driver=raw,offset=1M,file.driver=luks,file.key-secret=s,file.file.filename=l",
-        f"convert {SECRET} {LUKS} d"],
+        "io --image-opts -c 'write -P 7 1M 100k' -c 'read -P 7 1M 100k' driver=qcow2,file.driver=raw,file.file.filename=i", "check i"],
     "read_only_formats": [
         command for form, grain in (("qed", "cluster_size=4k"), ("parallels", "cluster_size=4k"), ("qed", "cluster_size=64k"),
                                     ("parallels", "cluster_size=1M"))
@@ -224,6 +224,8 @@ ARGUMENTS = {
             f"convert -f {form} -O qcow2 {name} {name}.q")] + [
         "!file b 1048576 0 300000 7", "!made top create -f qed -b b -F raw top 2M", "!change top -c 'write -P 5 100k 10k' -c 'write -z 0 64k'", "info top",
         "map --output=json top", "convert top top.raw", "create -q -f qcow2 -b top -F qed q", "convert q q.raw", "!poke top 16 09", "info top"],
+    "salvage": ["!file b 1048576 0 700000 7", f"convert '{BROKEN}' o", f"convert --salvage '{BROKEN}' p",
+                f"convert --salvage -n '{BROKEN}' p", f"convert --salvage -O qcow2 '{BROKEN}' q"],
     "offload": [
         "!file b 4194304 0 1048576 1 3145728 1000 2", "convert -O qcow2 b q", "convert -C -O raw b c", "convert -C -O raw q d",
         "convert -C -O qcow2 q e", "convert -C -c -O qcow2 b f", "convert -C -S 4k b f", "convert -C --salvage b f", "convert -C b q g"],
