@@ -51,7 +51,10 @@ class CopyOnReadImage final : public FilterImage {
         if (IsBeneath(copied, end - copied, &length_now)) {
           std::vector<uint8_t> bytes(length_now);
           if (const int error = Read(file(), copied, bytes); error != 0) return error;
-          if (const int error = Write(file(), copied, bytes); error != 0) return error;
+          const bool zero = std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0; });
+          const int error =
+              zero ? WriteZeroes(file(), copied, length_now, true) : Write(file(), copied, bytes);
+          if (error != 0) return error;
         }
         copied += length_now;
       }

@@ -110,6 +110,10 @@ class LuksImage final : public FormatImage {
 Result<std::unique_ptr<FormatImage>> Open(OpenContext* context) {
   const auto secret = Take(&context->options, "key-secret");
   Volume volume{.file = context->file.get(), .header = TRY(ReadHeader(context->file.get(), 0))};
+  if (volume.header.payload_sector == 0) {
+    return Fail(Code::kUnimplemented,
+                "the LUKS header is one of a volume elsewhere: detached headers are not supported");
+  }
   SecretBytes key;
   std::unique_ptr<SealedBytes> payload;
   if (!context->flags.no_io) {

@@ -183,8 +183,7 @@ Result<SecretBytes> MakeVolume(Image* file, uint64_t at, const Parameters& param
 
 bool AsksForKeyChange(const CreateOptions& options, std::string_view prefix) {
   return std::any_of(options.table().begin(), options.table().end(), [&](const CreateOption& option) {
-    const bool ours = prefix.empty() ? option.name != "size" : option.name.starts_with(prefix);
-    return ours && options.Has(option.name);
+    return option.name.starts_with(prefix) && options.Has(option.name);
   });
 }
 

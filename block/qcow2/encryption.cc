@@ -7,6 +7,9 @@ namespace {
 
 constexpr uint64_t kExtensionBytes = 16;
 constexpr size_t kAesKeyBytes = 16;
+// Of a LUKS header with its key material, eight times what is usual: each cluster of it is kept from being
+// written over.
+constexpr uint64_t kMaxLuksBytes = 16 << 20;
 
 std::string_view MethodName(uint32_t method) { return method == kAes ? "aes" : "luks"; }
 
@@ -70,8 +73,8 @@ Result<std::unique_ptr<Encryption>> OpenEncryption(Image* file, const Header& he
     const Range place = TRY(EncryptionHeaderPlace(header));
     encryption->volume = {
         .file = file, .at = place.start, .header = TRY(luks::ReadHeader(file, place.start))};
-    if (encryption->volume.header.payload_bytes() == 0 ||
-        encryption->volume.header.payload_bytes() > place.size)
+    const uint64_t payload = encryption->volume.header.payload_bytes();
+    if (payload == 0 || payload > place.size || payload > kMaxLuksBytes)
       return Fail(Code::kInvalidArgument, "the LUKS header is larger than its place in the image");
   }
   if (ask_only) return encryption;

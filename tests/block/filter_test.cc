@@ -78,6 +78,20 @@ TEST(CopyOnRead, ReadersDoNotUndoWriters) {
   for (size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], i % 8192 < 4096 ? 9 : 5) << i;
 }
 
+TEST(CopyOnRead, ZeroesTakeNoRoom) {
+  const ScratchDir scratch;
+  const std::string path = MakeOverlay(scratch);
+  {
+    auto image = *OpenOver("copy-on-read", path);
+    std::vector<uint8_t> out(100);
+    ASSERT_EQ(Read(image.get(), 2 << 20, out), 0);
+    ASSERT_EQ(Flush(image.get()), 0);
+  }
+  auto image = *OpenImage(path, "qcow2", {});
+  const auto extent = image->Map(2 << 20, 1);
+  EXPECT_TRUE(extent->allocated && extent->zero);
+}
+
 TEST(CopyOnRead, NeedsAnImageToWriteTo) {
   const ScratchDir scratch;
   EXPECT_THAT(OpenOver("copy-on-read", MakeOverlay(scratch), "qcow2", false).error().message(),

@@ -131,6 +131,7 @@ TEST_F(Luks, HeadersThatLieAreRefused) {
   };
   constexpr size_t kSlot0 = 208, kSlot1 = 256;
   EXPECT_THAT(with(6, uint16_t{2}), HasSubstr("LUKS version 2 is not supported"));
+  EXPECT_THAT(with(104, uint32_t{0}), HasSubstr("detached"));
   EXPECT_THAT(with(108, uint32_t{0}), HasSubstr("master key has 0 bytes"));
   EXPECT_THAT(with(108, uint32_t{1} << 30), HasSubstr("master key has"));
   EXPECT_THAT(with(164, uint32_t{0}), HasSubstr("none for a key"));
@@ -148,6 +149,33 @@ TEST_F(Luks, HeadersThatLieAreRefused) {
   EXPECT_THAT(Refusal(cut), HasSubstr("behind the image's end"));
   cut.resize(500);
   EXPECT_THAT(Refusal(cut), HasSubstr("Unable to read LUKS header"));
+}
+
+// Which would keep all of that from being written over, cluster by cluster.
+TEST_F(Luks, AQcow2ThatIsAllLuksHeaderIsRefused) {
+  const ScratchDir scratch;
+  CreateOptions options(kQcow2Format.create_options);
+  ASSERT_TRUE(options.SetAll("size=1M,encrypt.format=luks,encrypt.key-secret=one,encrypt.iter-time=1"));
+  ASSERT_TRUE(kQcow2Format.create(scratch / "a", options));
+  auto file = *OpenProtocol(scratch / "a", {});
+  std::vector<uint8_t> bytes(file->size_bytes());
+  ASSERT_EQ(Read(file.get(), 0, bytes), 0);
+  size_t extension = 112;
+  while (LoadBe<uint32_t>(&bytes[extension]) != 0x0537be77)
+    extension += 8 + LoadBe<uint32_t>(&bytes[extension + 4]);
+  const auto place = LoadBe<uint64_t>(&bytes[extension + 8]);
+  const auto open = [&] {
+    OpenContext context{.file = std::make_unique<MemoryImage>(bytes),
+                        .options = {{"encrypt.key-secret", "one"}},
+                        .flags = {.writable = true}};
+    const auto opened = kQcow2Format.open(&context);
+    return opened ? "opened" : opened.error().message();
+  };
+  EXPECT_EQ(open(), "opened");
+  StoreBe<uint64_t>(&bytes[extension + 16], uint64_t{1} << 41);
+  EXPECT_EQ(open(), "opened");
+  StoreBe(&bytes[place + 104], UINT32_MAX);
+  EXPECT_THAT(open(), HasSubstr("LUKS header is larger"));
 }
 
 // Writers of different parts of one sector.
