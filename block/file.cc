@@ -1,5 +1,8 @@
 #include "block/file.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -47,6 +50,21 @@ class FileNode final : public BlockNode {
 
   void Drain() override {
     while (active_ != 0 || !waiting_.empty()) engine_->Wait();
+  }
+
+  Status Grow(uint64_t size_bytes) override {
+    Drain();
+    if (size_bytes <= file_.info.size_bytes) return Ok();
+    if (limits().read_only) return Fail(Code::kFailedPrecondition, "the disk is read-only");
+    if (!file_.info.is_block_device && ::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) {
+      return FailErrno(errno, "make an image {} bytes large", size_bytes);
+    }
+    // A device grows by others' doing.
+    const off_t end = ::lseek(fd_.get(), 0, SEEK_END);
+    if (end < 0) return FailErrno(errno, "ask for an image's size");
+    file_.info.size_bytes = static_cast<uint64_t>(end);
+    if (size_bytes <= file_.info.size_bytes) return Ok();
+    return Fail(Code::kFailedPrecondition, "the device has {} bytes, fewer than {}", end, size_bytes);
   }
 
  private:

@@ -16,7 +16,7 @@ struct FileOptions {
 };
 
 // Takes over `fd`: opened O_RDWR or O_RDONLY as it is to be used, through the page cache or with O_DIRECT.
-// The size is fixed now. `engine` outlives the node, and they share the loop.
+// The size is that of now, until the node grows. `engine` outlives the node, and they share the loop.
 //
 // Every range and every buffer is served, whatever O_DIRECT demands; see Limits for what is quick. Discards
 // punch holes (BLKDISCARD on devices); where they are refused they do nothing. Zeroes are written by

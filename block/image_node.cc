@@ -33,6 +33,7 @@ class ImageNodeImpl final : public ImageNode {
   void Submit(List<Request> batch) override;
   void Drain() override;
   Status WriteBack() override;
+  Status Grow(uint64_t size_bytes) override;
   Counters counters() const override { return counters_; }
 
  private:
@@ -266,6 +267,14 @@ Status ImageNodeImpl::WriteBack() {
   Status finished = Ok();
   workers_.Call([&] { finished = image_->WriteBack(); });
   return finished;
+}
+
+Status ImageNodeImpl::Grow(uint64_t size_bytes) {
+  Drain();
+  if (size_bytes <= image_->size_bytes()) return Ok();
+  Status grown = Ok();
+  workers_.Call([&] { grown = image_->Resize(size_bytes, Preallocation::kOff); });
+  return grown;
 }
 
 }  // namespace

@@ -43,6 +43,7 @@ class LimitNodeImpl final : public LimitNode {
   }
 
   Status WriteBack() override { return Drain(), node_->WriteBack(); }
+  Status Grow(uint64_t size_bytes) override { return Drain(), node_->Grow(size_bytes); }
 
   void SetLimits(const IoLimits& limits) override {
     const auto now = EventLoop::Clock::now();

@@ -75,6 +75,8 @@ class BlockNode {
   virtual void Drain() = 0;
   // Drains, and writes what the node has in memory only, as its destruction does. It may be used further.
   virtual Status WriteBack() { return Drain(), Ok(); }
+  // Drains, and makes the node at least so large; what is new reads as zeroes. Blocks.
+  virtual Status Grow(uint64_t size_bytes);
 };
 
 // What is wrong with `request` on a node of this size: 0, or an errno value.

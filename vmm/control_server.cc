@@ -90,6 +90,8 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
     case v1::Request::kSetDiskLimits:
       return TRY(machine())->SetDiskLimits(request.set_disk_limits().id(),
                                            request.set_disk_limits().limits());
+    case v1::Request::kGrowDisk:
+      return TRY(machine())->GrowDisk(request.grow_disk().id(), request.grow_disk().size_bytes());
     case v1::Request::kDescribe: {
       v1::Description* description = reply->mutable_description();
       *description->mutable_machine() = machine_ ? machine_->config() : config_;

@@ -104,21 +104,24 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfi
   const v1::BlockDevice& config = device.block();
   auto disk =
       TRY(OpenDisk(config, fds_, {context_.io_loop, context_.io_engine, context_.confine_image_thread}));
+  TRY(disk->Grow(config.size_bytes()));
   const std::shared_ptr<block::LimitNode> limits =
       block::CreateLimitNode(context_.io_loop, std::move(disk), LimitsOf(config.limits()));
   const std::shared_ptr<block::BlockNode> node = limits;
   if (HasMetadata(config) && !config.read_only()) built_.images.push_back(node);
-  built_.disks[device.id()] = limits;
   const uint32_t queues = config.queues() != 0 ? config.queues() : context_.vcpus;
-  return CreateVirtioBlock({.name = device.id(),
-                            .serial = config.serial(),
-                            .queues = static_cast<uint16_t>(std::min<uint32_t>(queues, kMaxBlockQueues)),
-                            .read_only = config.read_only(),
-                            .discard = config.discard(),
-                            .write_through = config.write_through(),
-                            .logical_block_size_bytes = config.logical_block_size_bytes(),
-                            .physical_block_size_bytes = config.physical_block_size_bytes()},
-                           node);
+  auto block =
+      TRY(CreateVirtioBlock({.name = device.id(),
+                             .serial = config.serial(),
+                             .queues = static_cast<uint16_t>(std::min<uint32_t>(queues, kMaxBlockQueues)),
+                             .read_only = config.read_only(),
+                             .discard = config.discard(),
+                             .write_through = config.write_through(),
+                             .logical_block_size_bytes = config.logical_block_size_bytes(),
+                             .physical_block_size_bytes = config.physical_block_size_bytes()},
+                            node));
+  built_.disks[device.id()] = {limits, block.get()};
+  return block;
 }
 
 Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Net(const v1::DeviceConfig& device) {

@@ -16,6 +16,7 @@
 #include "hw/memory/guest_memory.h"
 #include "hw/pci/bus.h"
 #include "hw/virtio/balloon.h"
+#include "hw/virtio/block.h"
 #include "hw/virtio/console.h"
 #include "hw/virtio/device.h"
 #include "kvm/cpuid.h"
@@ -53,7 +54,11 @@ struct BuiltDevices {
   std::vector<hw::acpi::PciNode> nodes;  // Devices of the root bus, ports included, that have a NUMA node.
   // Disks in formats, which have something to write when the machine is over.
   std::vector<std::weak_ptr<block::BlockNode>> images;
-  std::map<std::string, std::weak_ptr<block::LimitNode>> disks;  // By the device's id.
+  struct Disk {
+    std::weak_ptr<block::LimitNode> limits;
+    hw::VirtioBlock* device = nullptr;
+  };
+  std::map<std::string, Disk> disks;  // By the device's id.
   hw::VirtioBalloon* balloon = nullptr;
   hw::VirtioConsole* console = nullptr;
 };

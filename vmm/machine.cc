@@ -441,17 +441,30 @@ Status Machine::Reset() {
   return Ok();
 }
 
-Status Machine::SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits) {
+Result<BuiltDevices::Disk*> Machine::FindDisk(const std::string& id) {
   const auto found = devices_.disks.find(id);
-  const std::shared_ptr<block::LimitNode> disk =
-      found == devices_.disks.end() ? nullptr : found->second.lock();
-  if (!disk) {
-    return berth::Fail(
-        Error(Code::kNotFound, fmt::format("there is no disk {}", id)).Reason("DEVICE_NOT_FOUND"));
-  }
+  if (found != devices_.disks.end()) return &found->second;
+  return berth::Fail(
+      Error(Code::kNotFound, fmt::format("there is no disk {}", id)).Reason("DEVICE_NOT_FOUND"));
+}
+
+Status Machine::SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits) {
+  const std::shared_ptr<block::LimitNode> disk = TRY(FindDisk(id))->limits.lock();
   io_loop_->Call([&] { disk->SetLimits(LimitsOf(limits)); });
   for (v1::DeviceConfig& device : *config_.mutable_devices()) {
     if (device.id() == id) *device.mutable_block()->mutable_limits() = limits;
+  }
+  return Ok();
+}
+
+Status Machine::GrowDisk(const std::string& id, uint64_t size_bytes) {
+  TRY(CheckNotOver());
+  VirtioBlock* const disk = TRY(FindDisk(id))->device;
+  Status grown = Ok();
+  io_loop_->Call([&] { grown = disk->Grow(size_bytes); });
+  TRY(Context(std::move(grown), "disk " + id));
+  for (v1::DeviceConfig& device : *config_.mutable_devices()) {
+    if (device.id() == id) device.mutable_block()->set_size_bytes(size_bytes);
   }
   return Ok();
 }

@@ -51,8 +51,9 @@ class Machine {
   // then it runs.
   Status Reset();
   void PressPowerButton();
-  // As the request of this name.
+  // As the requests of these names.
   Status SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits);
+  Status GrowDisk(const std::string& id, uint64_t size_bytes);
   // The vCPUs stop for good, and images of disks are as if they had been closed.
   void FinishDisks();
   Status AttachConsole(UniqueFd stream);
@@ -107,6 +108,7 @@ class Machine {
 
   void Fail(const std::string& why);
   void CompleteImages();
+  Result<BuiltDevices::Disk*> FindDisk(const std::string& id);
   void SetState(v1::MachineState state, std::string text = {});
 
   v1::MachineConfig config_;

@@ -58,7 +58,8 @@ constexpr int kIo[] = {
     SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),      SCMP_SYS(readv),
     SCMP_SYS(writev),     SCMP_SYS(preadv2),     SCMP_SYS(pwritev2),       SCMP_SYS(pread64),
     SCMP_SYS(pwrite64),   SCMP_SYS(fdatasync),   SCMP_SYS(fallocate),      SCMP_SYS(eventfd2),
-    SCMP_SYS(preadv),     SCMP_SYS(pwritev),     SCMP_SYS(io_uring_enter),
+    SCMP_SYS(preadv),     SCMP_SYS(pwritev),     SCMP_SYS(io_uring_enter), SCMP_SYS(ftruncate),
+    SCMP_SYS(lseek),
 };
 
 // Images: their content and metadata, room, holes; and closing them.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/bytes.h"
 #include "hw/virtio/block_request.h"
 #include "hw/virtio/trace.h"
 
@@ -16,17 +17,18 @@ constexpr uint32_t kMaxRequestsAtOnce = 256;
 // Those taken together are submitted together.
 constexpr uint32_t kMaxBatch = 64;
 
-class VirtioBlock final : public VirtioDevice {
+class VirtioBlockImpl final : public VirtioBlock {
  public:
-  VirtioBlock(const VirtioBlockOptions& options, const BlockDescription& block,
-              std::shared_ptr<block::BlockNode> node)
+  VirtioBlockImpl(const VirtioBlockOptions& options, const BlockDescription& block,
+                  std::shared_ptr<block::BlockNode> node)
       : name_(options.name),
         serial_(options.serial),
         block_(block),
         queue_sizes_(options.queues, options.queue_size),
         node_(std::move(node)),
-        writeback_(block.config.writeback != 0) {}
-  ~VirtioBlock() override { Reset(); }
+        writeback_(block.config.writeback != 0),
+        capacity_(block.config.capacity) {}
+  ~VirtioBlockImpl() override { Reset(); }
 
   VirtioType type() const override { return VirtioType::kBlock; }
   uint64_t features() const override { return block_.features; }
@@ -35,13 +37,14 @@ class VirtioBlock final : public VirtioDevice {
   void WriteConfig(uint32_t offset, std::span<const uint8_t> bytes) override;
   Status Activate(const VirtioActivation& activation) override;
   void Reset() override;
+  Status Grow(uint64_t size_bytes) override;
   std::vector<NamedCounter> counters() const override;
 
  private:
   struct Queue {
-    Queue(VirtioBlock* owner, VirtQueue* queue_ring)
+    Queue(VirtioBlockImpl* owner, VirtQueue* queue_ring)
         : device(owner), ring(queue_ring), notify(owner->loop_, [this] { ring->Notify(); }) {}
-    VirtioBlock* const device;
+    VirtioBlockImpl* const device;
     VirtQueue* const ring;
     EventLoop::Deferred notify;  // One interrupt for all that one callback completes.
     bool broken = false;
@@ -63,7 +66,8 @@ class VirtioBlock final : public VirtioDevice {
   const BlockDescription block_;
   const std::vector<uint16_t> queue_sizes_;
   const std::shared_ptr<block::BlockNode> node_;
-  std::atomic<bool> writeback_;  // Also the vCPUs'.
+  std::atomic<bool> writeback_;  // Also the vCPUs', as is the next.
+  std::atomic<uint64_t> capacity_;
 
   EventLoop* loop_ = nullptr;
   VirtioTransport* transport_ = nullptr;
@@ -73,28 +77,30 @@ class VirtioBlock final : public VirtioDevice {
   Counters counters_;
 };
 
-void VirtioBlock::ReadConfig(uint32_t offset, std::span<uint8_t> bytes) {
+void VirtioBlockImpl::ReadConfig(uint32_t offset, std::span<uint8_t> bytes) {
   BlockConfig config = block_.config;
   config.writeback = writeback_ ? 1 : 0;
+  config.capacity = capacity_;
   std::memset(bytes.data(), 0, bytes.size());
   if (offset >= sizeof(config)) return;
   std::memcpy(bytes.data(), reinterpret_cast<const uint8_t*>(&config) + offset,
               std::min<size_t>(bytes.size(), sizeof(config) - offset));
 }
 
-void VirtioBlock::WriteConfig(uint32_t offset, std::span<const uint8_t> bytes) {
+void VirtioBlockImpl::WriteConfig(uint32_t offset, std::span<const uint8_t> bytes) {
   constexpr uint32_t kWriteback = offsetof(BlockConfig, writeback);
   if (offset <= kWriteback && kWriteback - offset < bytes.size())
     writeback_ = bytes[kWriteback - offset] != 0;
 }
 
-Status VirtioBlock::Activate(const VirtioActivation& activation) {
+Status VirtioBlockImpl::Activate(const VirtioActivation& activation) {
   loop_ = activation.loop;
   transport_ = activation.transport;
   rules_ = {.memory = activation.memory,
             .features = activation.features,
             .config = block_.config,
             .serial = serial_};
+  rules_.config.capacity = capacity_;
   // 5.2.5.2: a driver that cannot flush gets a write-through cache, one that cannot choose a write-back
   // cache.
   if (!(activation.features & kBlockConfigWce)) writeback_ = (activation.features & kBlockFlush) != 0;
@@ -110,7 +116,7 @@ Status VirtioBlock::Activate(const VirtioActivation& activation) {
   return Ok();
 }
 
-void VirtioBlock::Reset() {
+void VirtioBlockImpl::Reset() {
   for (auto& queue : queues_) loop_->Unwatch(queue->ring->kick_fd());
   node_->Drain();
   queues_.clear();
@@ -118,9 +124,18 @@ void VirtioBlock::Reset() {
   writeback_ = block_.config.writeback != 0;
 }
 
+Status VirtioBlockImpl::Grow(uint64_t size_bytes) {
+  TRY(node_->Grow(size_bytes));
+  const uint64_t capacity = AlignDown(node_->size_bytes(), block_.config.blk_size) / kSectorSize;
+  if (capacity_.exchange(capacity) == capacity) return Ok();
+  rules_.config.capacity = capacity;
+  if (transport_ != nullptr) transport_->ConfigChanged();
+  return Ok();
+}
+
 // Takes what the driver has made available and gives it to the node in batches, until there is no more.
 // Meanwhile the driver need not kick.
-void VirtioBlock::Serve(Queue* queue) {
+void VirtioBlockImpl::Serve(Queue* queue) {
   VirtQueue* const ring = queue->ring;
   ring->DisableKicks();
   for (uint32_t taken = 0; taken < kMaxRequestsAtOnce;) {
@@ -136,7 +151,7 @@ void VirtioBlock::Serve(Queue* queue) {
 }
 
 // The next request, into the batch or answered already; false if there is none.
-bool VirtioBlock::Take(Queue* queue, block::List<block::Request>* batch) {
+bool VirtioBlockImpl::Take(Queue* queue, block::List<block::Request>* batch) {
   std::unique_ptr<BlockRequest> request = NewRequest();
   const Result<bool> popped = queue->ring->PopInto(&request->chain);
   if (!popped || !*popped) {
@@ -159,20 +174,20 @@ bool VirtioBlock::Take(Queue* queue, block::List<block::Request>* batch) {
   return false;
 }
 
-void VirtioBlock::Broken(Queue* queue, std::string_view why) {
+void VirtioBlockImpl::Broken(Queue* queue, std::string_view why) {
   queue->broken = true;
   loop_->Unwatch(queue->ring->kick_fd());
   transport_->NeedsReset(why);
 }
 
-void VirtioBlock::Completed(BlockRequest* request) {
+void VirtioBlockImpl::Completed(BlockRequest* request) {
   if (request->Next() != BlockRequest::Step::kSubmit) return Finish(request);
   block::List<block::Request> batch;
   batch.PushBack(request);
   node_->Submit(std::move(batch));
 }
 
-void VirtioBlock::Finish(BlockRequest* request) {
+void VirtioBlockImpl::Finish(BlockRequest* request) {
   auto* const queue = static_cast<Queue*>(request->owner);
   Count(*request);
   queue->ring->Push(request->chain, request->Finish());
@@ -180,7 +195,7 @@ void VirtioBlock::Finish(BlockRequest* request) {
   idle_.emplace_back(request);
 }
 
-std::unique_ptr<BlockRequest> VirtioBlock::NewRequest() {
+std::unique_ptr<BlockRequest> VirtioBlockImpl::NewRequest() {
   if (!idle_.empty()) {
     std::unique_ptr<BlockRequest> request = std::move(idle_.back());
     idle_.pop_back();
@@ -194,7 +209,7 @@ std::unique_ptr<BlockRequest> VirtioBlock::NewRequest() {
   return request;
 }
 
-void VirtioBlock::Count(const BlockRequest& request) {
+void VirtioBlockImpl::Count(const BlockRequest& request) {
   trace::virtio_block_request(name_, static_cast<uint32_t>(request.type()), request.offset,
                               request.data_bytes(), static_cast<int>(request.status()));
   if (request.status() != BlockStatus::kOk) return counters_.errors.Add();
@@ -214,7 +229,7 @@ void VirtioBlock::Count(const BlockRequest& request) {
   }
 }
 
-std::vector<NamedCounter> VirtioBlock::counters() const {
+std::vector<NamedCounter> VirtioBlockImpl::counters() const {
   return {{"reads", &counters_.reads},          {"read_bytes", &counters_.read_bytes},
           {"writes", &counters_.writes},        {"written_bytes", &counters_.written_bytes},
           {"flushes", &counters_.flushes},      {"discards", &counters_.discards},
@@ -224,11 +239,11 @@ std::vector<NamedCounter> VirtioBlock::counters() const {
 
 }  // namespace
 
-Result<std::unique_ptr<VirtioDevice>> CreateVirtioBlock(const VirtioBlockOptions& options,
-                                                        std::shared_ptr<block::BlockNode> node) {
+Result<std::unique_ptr<VirtioBlock>> CreateVirtioBlock(const VirtioBlockOptions& options,
+                                                       std::shared_ptr<block::BlockNode> node) {
   const BlockDescription block =
       TRY(Context(DescribeBlock(options, node->size_bytes(), node->limits()), options.name));
-  return std::make_unique<VirtioBlock>(options, block, std::move(node));
+  return std::make_unique<VirtioBlockImpl>(options, block, std::move(node));
 }
 
 }  // namespace berth::hw

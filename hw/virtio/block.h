@@ -33,10 +33,17 @@ struct VirtioBlockOptions {
   uint32_t max_segment_size_bytes = 0;
 };
 
+class VirtioBlock : public VirtioDevice {
+ public:
+  // The disk has at least so many bytes from now on, and the driver is told. BlockNode::Grow's errors. On the
+  // node's loop, or while no thread runs it.
+  virtual Status Grow(uint64_t size_bytes) = 0;
+};
+
 // The node lives on the loop the device is activated on, and what of it is whole blocks is the disk. The
 // device is destroyed on that loop's thread, or when none runs it. INVALID_ARGUMENT for options that make no
 // disk.
-Result<std::unique_ptr<VirtioDevice>> CreateVirtioBlock(const VirtioBlockOptions& options,
-                                                        std::shared_ptr<block::BlockNode> node);
+Result<std::unique_ptr<VirtioBlock>> CreateVirtioBlock(const VirtioBlockOptions& options,
+                                                       std::shared_ptr<block::BlockNode> node);
 
 }  // namespace berth::hw

@@ -13,6 +13,7 @@ namespace berth::server {
 namespace {
 
 constexpr int kMaxDisks = 32;
+constexpr int64_t kMaxDiskBytes = int64_t{1} << 56;
 constexpr int kMaxBeneathPaths = 64;
 constexpr int kMaxNetworkInterfaces = 16;
 constexpr int kMaxAssignedDevices = 32;
@@ -74,6 +75,12 @@ Status CheckDisk(const std::string& field, const v1::DiskSpec& disk) {
   if (disk.read_only() && disk.discard())
     return BadField(field + ".discard", "a read-only disk cannot discard");
   TRY(CheckLimits(field + ".io_limits", disk.io_limits()));
+  if (disk.size_bytes() < 0 || disk.size_bytes() > kMaxDiskBytes || disk.size_bytes() % 512 != 0) {
+    return BadField(field + ".size_bytes", "{} is no multiple of 512 up to {}", disk.size_bytes(),
+                    kMaxDiskBytes);
+  }
+  if (disk.read_only() && disk.size_bytes() != 0)
+    return BadField(field + ".size_bytes", "a read-only disk cannot grow");
   if (disk.queue_count() < 0 || disk.queue_count() > kMaxQueues) {
     return BadField(field + ".queue_count", "{} is not between 0 and {}", disk.queue_count(), kMaxQueues);
   }

@@ -137,6 +137,7 @@ class Planner {
     block->set_physical_block_size_bytes(disk.physical_block_size_bytes());
     block->set_discard(disk.discard());
     block->set_write_through(disk.cache() == v1::DiskSpec::WRITE_THROUGH);
+    block->set_size_bytes(static_cast<uint64_t>(disk.size_bytes()));
     if (disk.has_io_limits()) *block->mutable_limits() = ToControlLimits(disk.io_limits());
   }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <optional>
 #include <vector>
 
 #include <google/protobuf/util/field_mask_util.h>
@@ -51,33 +50,39 @@ bool ChangesExpiration(const FieldMask& mask) {
   return std::any_of(mask.paths().begin(), mask.paths().end(), IsExpiration);
 }
 
-bool SameLimits(const v1::DiskIoLimits& one, const v1::DiskIoLimits& other) {
-  return google::protobuf::util::MessageDifferencer::Equals(one, other);
+bool SameLimits(const v1::DiskSpec& one, const v1::DiskSpec& other) {
+  return google::protobuf::util::MessageDifferencer::Equals(one.io_limits(), other.io_limits());
 }
 
-// The disks whose limits differ, if that is all that does: what a running guest may be given.
-std::optional<std::vector<int>> OnlyLimitsDiffer(const v1::GuestSpec& before, v1::GuestSpec after) {
-  std::vector<int> disks;
-  if (before.disks_size() != after.disks_size()) return std::nullopt;
+// Whether disks' limits and sizes are all that differs: what a running guest may be given.
+bool OnlyDisksDiffer(const v1::GuestSpec& before, v1::GuestSpec after) {
+  if (before.disks_size() != after.disks_size()) return false;
   for (int i = 0; i < before.disks_size(); ++i) {
-    if (!SameLimits(before.disks(i).io_limits(), after.disks(i).io_limits())) disks.push_back(i);
-    after.mutable_disks(i)->clear_io_limits();
-    if (before.disks(i).has_io_limits())
-      *after.mutable_disks(i)->mutable_io_limits() = before.disks(i).io_limits();
+    v1::DiskSpec* const disk = after.mutable_disks(i);
+    disk->clear_io_limits();
+    if (before.disks(i).has_io_limits()) *disk->mutable_io_limits() = before.disks(i).io_limits();
+    disk->set_size_bytes(before.disks(i).size_bytes());
   }
-  if (!google::protobuf::util::MessageDifferencer::Equals(before, after)) return std::nullopt;
-  return disks;
+  return google::protobuf::util::MessageDifferencer::Equals(before, after);
 }
 
 // Where the guest runs; otherwise its next start does.
-Status TellLimits(GuestEntry& guest, const v1::GuestSpec& spec, const std::vector<int>& disks) {
+Status TellDisks(GuestEntry& guest, const v1::GuestSpec& before, const v1::GuestSpec& spec) {
   const std::shared_ptr<Vmm> vmm = guest.GetVmm();
-  for (const int disk : disks) {
-    if (!vmm) break;
-    control::Request request;
-    request.mutable_set_disk_limits()->set_id(DiskId(spec, disk));
-    *request.mutable_set_disk_limits()->mutable_limits() = ToControlLimits(spec.disks(disk).io_limits());
-    TRY(vmm->Call(std::move(request)));
+  for (int i = 0; vmm && i < spec.disks_size(); ++i) {
+    const v1::DiskSpec& disk = spec.disks(i);
+    if (disk.size_bytes() > before.disks(i).size_bytes()) {
+      control::Request request;
+      request.mutable_grow_disk()->set_id(DiskId(spec, i));
+      request.mutable_grow_disk()->set_size_bytes(static_cast<uint64_t>(disk.size_bytes()));
+      TRY(vmm->Call(std::move(request)));
+    }
+    if (!SameLimits(disk, before.disks(i))) {
+      control::Request request;
+      request.mutable_set_disk_limits()->set_id(DiskId(spec, i));
+      *request.mutable_set_disk_limits()->mutable_limits() = ToControlLimits(disk.io_limits());
+      TRY(vmm->Call(std::move(request)));
+    }
   }
   return Ok();
 }
@@ -114,8 +119,7 @@ Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
   TRY(CheckLabels(changed.guest));
   TRY(CheckSpec(changed.guest.spec()));
   std::vector<Claim> claims;
-  const auto limits = OnlyLimitsDiffer(before, changed.guest.spec());
-  const bool spec_changes = !limits;
+  const bool spec_changes = !OnlyDisksDiffer(before, changed.guest.spec());
   if (spec_changes) {
     TRY(CheckTransition(changed.guest, Verb::kUpdateSpec));
     const PreparedStart prepared = TRY(Prepare(changed, PrepareFor::kDefinition));
@@ -129,7 +133,7 @@ Result<v1::Guest> GuestVerbs::Update(const v1::UpdateGuestRequest& request) {
   if (request.validate_only()) return changed.guest;
   // Claims first: they may be refused.
   if (spec_changes) TRY(engine_.table.Update(changed, claims));
-  if (limits) TRY(TellLimits(*guest, changed.guest.spec(), *limits));
+  if (!spec_changes) TRY(TellDisks(*guest, before, changed.guest.spec()));
   TRY(engine_.book.Change(*guest, [&](StoredGuest& stored) {
     stored.guest.set_etag(changed.guest.etag());
     *stored.guest.mutable_update_time() = changed.guest.update_time();

@@ -300,6 +300,23 @@ TEST_F(FileNodeTest, MorePiecesThanOneSystemCallTakes) {
   EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), content.begin() + 3));
 }
 
+TEST_F(FileNodeTest, GrowsByZeroes) {
+  auto node = Node();
+  ASSERT_TRUE(node->Grow(2 * kSize));
+  EXPECT_EQ(node->size_bytes(), 2 * kSize);
+  std::vector<uint8_t> read(kSize);
+  EXPECT_EQ(ReadAt(node.get(), kSize, read), 0);
+  EXPECT_THAT(read, Each(0));
+  EXPECT_TRUE(node->Grow(kSize)) << "it is larger already";
+  EXPECT_EQ(node->size_bytes(), 2 * kSize);
+}
+
+TEST_F(FileNodeTest, WhatIsReadOnlyDoesNotGrow) {
+  auto node = *CreateFileNode(&engine, *Duplicate(file.get()), {.read_only = true});
+  EXPECT_FALSE(node->Grow(2 * kSize));
+  EXPECT_EQ(node->size_bytes(), kSize);
+}
+
 TEST_F(FileNodeTest, DestructionWaitsForWhatIsInFlight) {
   auto node = Node();
   uint8_t byte = 0;

@@ -178,6 +178,28 @@ TEST_F(ImageNodeTest, AnImageThatWasWrittenBackIsAsIfClosed) {
   EXPECT_EQ(*seen_by_others(), (std::vector<Range>{{0, 2 * kCluster}}));
 }
 
+TEST_F(ImageNodeTest, GrowsWhileItIsUsed) {
+  const std::string path = Create(scratch_, "a");
+  auto node = NodeOf(Opened(path));
+  const std::vector<uint8_t> bytes(4096, 1);
+  std::vector<uint8_t> read(4096, 9);
+  ASSERT_EQ(WriteAt(node.get(), (8 << 20) - 4096, bytes), 0);
+
+  ASSERT_TRUE(node->Grow(uint64_t{4} << 30));
+
+  EXPECT_EQ(node->size_bytes(), uint64_t{4} << 30);
+  EXPECT_EQ(ReadAt(node.get(), 8 << 20, read), 0);
+  EXPECT_EQ(read, std::vector<uint8_t>(4096));
+  EXPECT_EQ(WriteAt(node.get(), (uint64_t{4} << 30) - 4096, bytes), 0);
+  node.reset();
+  EXPECT_EQ(std::system(("qemu-img check -q " + path).c_str()), 0);
+  const auto image = Opened(path);
+  for (const uint64_t at : {uint64_t{8} << 20, uint64_t{4} << 30}) {
+    EXPECT_EQ(Read(image.get(), at - 4096, read), 0);
+    EXPECT_EQ(read, bytes);
+  }
+}
+
 TEST_F(ImageNodeTest, FlushesThatWaitShareOne) {
   auto node = NodeOf(Opened(Create(scratch_, "a")));
   std::vector<Request> flushes(20);

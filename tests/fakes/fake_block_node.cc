@@ -20,6 +20,11 @@ void FakeBlockNode::Drain() {
   while (!held.empty()) Release(0);
 }
 
+Status FakeBlockNode::Grow(uint64_t size_bytes) {
+  content.resize(std::max<uint64_t>(content.size(), size_bytes));
+  return Ok();
+}
+
 void FakeBlockNode::Release(size_t index) {
   Request* request = held.at(index);
   held.erase(held.begin() + static_cast<ptrdiff_t>(index));

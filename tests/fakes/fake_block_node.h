@@ -18,6 +18,7 @@ class FakeBlockNode final : public BlockNode {
   const Limits& limits() const override { return node_limits; }
   void Submit(List<Request> batch) override;
   void Drain() override;
+  Status Grow(uint64_t size_bytes) override;
 
   // What a request was when it came.
   struct Seen {

@@ -54,6 +54,8 @@ const char* NameOf(const control::Request& request) {
       return "subscribe";
     case control::Request::kSetDiskLimits:
       return "set_disk_limits";
+    case control::Request::kGrowDisk:
+      return "grow_disk";
     case control::Request::kFinishDisks:
       return "finish_disks";
     case control::Request::kPlugDevice:

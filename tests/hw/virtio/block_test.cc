@@ -79,7 +79,7 @@ struct VirtioBlockTest : testing::Test {
   }
 
   std::shared_ptr<FakeBlockNode> node = std::make_shared<FakeBlockNode>(1 << 20);
-  std::unique_ptr<VirtioDevice> device;
+  std::unique_ptr<VirtioBlock> device;
   std::unique_ptr<FakeVirtio> virtio;
   size_t expected_resets = 0;
 };
@@ -345,6 +345,22 @@ TEST_F(VirtioBlockTest, CountsWhatItDid) {
   EXPECT_EQ(values["written_bytes"], 512u);
   EXPECT_EQ(values["flushes"], 1u);
   EXPECT_EQ(values["errors"], 1u);
+}
+
+// 5.2.5.2: "If capacity changes, the device SHOULD … send a configuration change notification".
+TEST_F(VirtioBlockTest, ADiskThatGrowsTellsTheDriver) {
+  Start();
+  EXPECT_EQ(Ask(kOut, 2048, std::string(512, 'x')), kIoError);
+
+  ASSERT_TRUE(device->Grow(2 << 20));
+
+  std::vector<uint8_t> capacity(8);
+  device->ReadConfig(0, capacity);
+  EXPECT_EQ(LoadLe<uint64_t>(capacity.data()), 4096u);
+  EXPECT_EQ(virtio->transport().config_changes, 1);
+  EXPECT_EQ(Ask(kOut, 4095, std::string(512, 'x')), kOk);
+  ASSERT_TRUE(device->Grow(1 << 20));
+  EXPECT_EQ(virtio->transport().config_changes, 1) << "it is larger already";
 }
 
 TEST_F(VirtioBlockTest, ConfigurationBeyondItsEndReadsAsZeroes) {

@@ -267,6 +267,28 @@ TEST_F(GuestLife, DisksGetOtherLimitsWhileItRuns) {
   EXPECT_EQ(ErrorOf(guests_->UpdateGuest(&second, more, &updated)).reason(), "GUEST_RUNNING");
 }
 
+TEST_F(GuestLife, DisksGrowWhileItRunsIfTheMachineCan) {
+  for (const char* behaviour : {"", "fail=grow_disk:FAILED_PRECONDITION"}) {
+    v1::CreateGuestRequest request = Guest("web", behaviour);
+    request.mutable_guest()->mutable_spec()->add_disks()->set_path(
+        scratch_.Write("disk", std::string(4096, 0)));
+    const auto created = Create(request);
+    ASSERT_TRUE(created) << created.error().message();
+
+    v1::UpdateGuestRequest larger;
+    *larger.mutable_guest() = *created;
+    larger.mutable_guest()->clear_etag();
+    larger.mutable_guest()->mutable_spec()->mutable_disks(0)->set_size_bytes(8192);
+    larger.mutable_update_mask()->add_paths("spec");
+    v1::Guest updated;
+    grpc::ClientContext context;
+    const bool can = *behaviour == '\0';
+    EXPECT_EQ(guests_->UpdateGuest(&context, larger, &updated).ok(), can);
+    EXPECT_EQ(Get("guests/web")->spec().disks(0).size_bytes(), can ? 8192 : 0);
+    ASSERT_TRUE(Delete("guests/web", true));
+  }
+}
+
 TEST_F(GuestLife, LimitsThatTheMachineRefusesAreNotKept) {
   v1::CreateGuestRequest request = Guest("web", "fail=set_disk_limits:DEVICE_NOT_FOUND");
   request.mutable_guest()->mutable_spec()->add_disks()->set_path(
