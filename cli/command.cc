@@ -11,11 +11,12 @@ constexpr std::string_view kGuests = "guests/";
 
 std::span<const Command* const> Commands() {
   static constexpr std::array kCommands = {
-      &kHostShow,        &kHostDevices, &kHostDevice,  &kHostWatch,     &kHostRecover,     &kGuestCreate,
-      &kGuestList,       &kGuestShow,   &kGuestStart,  &kGuestStop,     &kGuestReset,      &kGuestPowerButton,
-      &kGuestAttach,     &kGuestDetach, &kGuestDelete, &kGuestConsole,  &kGuestScreenshot, &kGuestEvents,
-      &kGuestCounters,   &kGuestTrace,  &kGuestUpdate, &kOperationList, &kOperationShow,   &kOperationWait,
-      &kOperationCancel, &kCompletion};
+      &kHostShow,         &kHostDevices,      &kHostDevice,    &kHostWatch,     &kHostRecover,
+      &kGuestCreate,      &kGuestList,        &kGuestShow,     &kGuestStart,    &kGuestStop,
+      &kGuestReset,       &kGuestPowerButton, &kGuestAttach,   &kGuestDetach,   &kGuestDelete,
+      &kGuestConsole,     &kGuestScreenshot,  &kGuestEvents,   &kGuestCounters, &kGuestTrace,
+      &kGuestUpdate,      &kOperationList,    &kOperationShow, &kOperationWait, &kOperationCancel,
+      &kPlacementExplain, &kPlacementAdvise,  &kCompletion};
   return kCommands;
 }
 

@@ -41,7 +41,8 @@ struct Command {
 extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCounters, kGuestCreate, kGuestDelete,
     kGuestDetach, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot, kGuestShow,
     kGuestStart, kGuestStop, kGuestTrace, kGuestUpdate, kHostDevice, kHostDevices, kHostRecover, kHostShow,
-    kHostWatch, kOperationCancel, kOperationList, kOperationShow, kOperationWait;
+    kHostWatch, kOperationCancel, kOperationList, kOperationShow, kOperationWait, kPlacementAdvise,
+    kPlacementExplain;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();

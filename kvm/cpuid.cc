@@ -30,6 +30,17 @@ bool IsAmd(const std::vector<CpuidEntry>& table) {
   return false;
 }
 
+// Linux takes eight APIC ids in a row for sharers of a cache on AMD's family 17h up to model 1fh, whatever
+// leaf 0x8000001d says; sockets, which may be on different nodes, are apart by that.
+constexpr uint32_t kMinSocketShift = 3;
+constexpr uint32_t kMostSocketsApart = 255 >> kMinSocketShift;  // Ids above 254 need more of a guest.
+
+uint32_t SocketShift(const CpuTopology& topology) {
+  const uint32_t needed = BitsFor(topology.threads_per_core) + BitsFor(topology.cores_per_socket);
+  const bool apart = topology.sockets > 1 && topology.sockets <= kMostSocketsApart;
+  return apart ? std::max(needed, kMinSocketShift) : needed;
+}
+
 class Builder {
  public:
   Builder(std::vector<CpuidEntry> table, const GuestCpuidOptions& options)
@@ -38,7 +49,7 @@ class Builder {
         topology_(options.topology),
         threads_per_socket_(topology_.cores_per_socket * topology_.threads_per_core),
         thread_bits_(BitsFor(topology_.threads_per_core)),
-        socket_shift_(thread_bits_ + BitsFor(topology_.cores_per_socket)),
+        socket_shift_(SocketShift(topology_)),
         apic_id_(ApicId(topology_, options.vcpu)),
         amd_(IsAmd(table_)) {}
 
@@ -142,12 +153,12 @@ uint32_t ApicId(const CpuTopology& topology, uint32_t vcpu) {
   const uint32_t core = vcpu / topology.threads_per_core % topology.cores_per_socket;
   const uint32_t socket = vcpu / topology.threads_per_core / topology.cores_per_socket;
   const uint32_t thread_bits = BitsFor(topology.threads_per_core);
-  return socket << (thread_bits + BitsFor(topology.cores_per_socket)) | core << thread_bits | thread;
+  return socket << SocketShift(topology) | core << thread_bits | thread;
 }
 
 uint32_t NodeShift(const CpuTopology& topology, std::span<const uint32_t> node_of_vcpu) {
   const auto node = [&](uint32_t vcpu) { return vcpu < node_of_vcpu.size() ? node_of_vcpu[vcpu] : 0; };
-  uint32_t shift = BitsFor(topology.threads_per_core) + BitsFor(topology.cores_per_socket);
+  uint32_t shift = SocketShift(topology);
   for (uint32_t vcpu = 1; vcpu < topology.vcpus(); ++vcpu) {
     if (node(vcpu) == node(vcpu - 1)) continue;
     // They are apart from their highest differing bit downwards.

@@ -29,7 +29,8 @@ struct CpuTopology {
   }
 };
 
-// The x2APIC id of a vCPU: its thread, core and socket numbers in bit fields, each as wide as it needs.
+// The x2APIC id of a vCPU: its thread, core and socket numbers in bit fields, each as wide as it needs;
+// up to 31 sockets are at least eight ids apart.
 uint32_t ApicId(const CpuTopology& topology, uint32_t vcpu);
 
 // The highest bit of APIC ids, up to the socket's, from which on the same id means the same node.

@@ -17,6 +17,7 @@
 #include "server/api/services.h"
 #include "server/autopilot/autopilot.h"
 #include "server/guest/adoption.h"
+#include "server/guest/placement_check.h"
 #include "server/guest/verbs.h"
 
 namespace berth::server {
@@ -89,6 +90,7 @@ class BerthDaemon final : public Daemon {
     server_ = TRY(StartServer(options_.listen, services));
     if (options_.control.writer != nullptr)
       autopilot_ = TRY(StartAutopilot(engine_, verbs_, options_.control));
+    placement_watch_ = std::make_unique<PlacementWatch>(engine_, options_.placement_interval);
     expiry_ = std::jthread([this](const std::stop_token& stop) { DeleteExpired(stop); });
     return Ok();
   }
@@ -97,6 +99,7 @@ class BerthDaemon final : public Daemon {
     if (server_) server_->Shutdown();
     expiry_ = {};
     autopilot_.reset();
+    placement_watch_.reset();
     operations_.Shutdown();
     // Consoles' last callbacks are on the loop.
     loop_->Call([] {});
@@ -154,6 +157,7 @@ class BerthDaemon final : public Daemon {
   std::vector<std::shared_ptr<Vmm>> forgotten_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<Server> server_;
+  std::unique_ptr<PlacementWatch> placement_watch_;
   std::jthread expiry_;
   std::unique_ptr<Autopilot> autopilot_;
 };

@@ -75,8 +75,9 @@ int Main(int argc, char* argv[]) {
 
   const std::unique_ptr<host::SysfsWriter> writer = host::CreateSysfsWriter();
   options->daemon.control.writer = writer.get();
-  auto daemon = StartDaemon(
-      options->daemon, CreateRealHost({.writer = writer.get()}, net::CreateVfPort(), options->mdev_quotas));
+  options->daemon.control.roots.guests_cgroup = options->cgroup_parent;
+  auto daemon = StartDaemon(options->daemon, CreateRealHost(host::HostControl(options->daemon.control),
+                                                            net::CreateVfPort(), options->mdev_quotas));
   if (!daemon) {
     LOG_ERROR("{}", daemon.error().ToString());
     return 1;

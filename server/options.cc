@@ -20,8 +20,8 @@ void DescribeHostPolicy(po::options_description& options) {
     options.add_options()(setting.name, po::value<std::string>(), setting.help);
 }
 
-po::options_description Describe(DaemonOptions& daemon, std::string& log_level,
-                                 std::vector<std::string>& quotas) {
+po::options_description Describe(ProgramOptions& program, std::vector<std::string>& quotas) {
+  DaemonOptions& daemon = program.daemon;
   po::options_description options("Options, also as lines of the configuration file");
   const auto text = [](std::string& value, const char* by_default) {
     return po::value(&value)->default_value(by_default);
@@ -48,8 +48,11 @@ po::options_description Describe(DaemonOptions& daemon, std::string& log_level,
        "whether monitors see an empty file system; they must be linked statically")  //
       ("mdev-quota", po::value(&quotas)->composing(),
        "TYPE=COUNT: the host has at most so many mediated devices, or vGPUs, of the type; may be given "
-       "again")                                                                //
-      ("log-level", text(log_level, "info"), "debug, info, warning or error")  //
+       "again")  //
+      ("cgroup-parent", text(program.cgroup_parent, "berth"),
+       "what guests' cgroups are made in, below the hierarchy's mount; one with a / in it is there already "
+       "and delegated, as system.slice/berth-guests.service")                          //
+      ("log-level", text(program.log_level, "info"), "debug, info, warning or error")  //
       ("trace", po::value(&daemon.trace_patterns)->composing(),
        "trace events to log, here and in monitors, as 'hw/virtio/*'; may be given again");
   DescribeHostPolicy(options);
@@ -58,6 +61,14 @@ po::options_description Describe(DaemonOptions& daemon, std::string& log_level,
 
 tl::unexpected<Error> BadOption(const std::string& message) {
   return Fail(Error(Code::kInvalidArgument, message).Reason("BAD_OPTION"));
+}
+
+// "berth", "system.slice/berth-guests.service".
+bool IsBelowMount(const std::string& path) {
+  constexpr size_t kMaxLength = 1024;
+  if (path.empty() || path.size() > kMaxLength || path.back() == '/') return false;
+  return ("/" + path + "/").find("//") == std::string::npos &&
+         ("/" + path + "/").find("/.") == std::string::npos;
 }
 
 // What was said of the host's policy, and where: the file's text is what the options were read from, after
@@ -83,7 +94,7 @@ Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const st
   result.daemon.version = version;
   std::string config;
   std::vector<std::string> quotas;
-  po::options_description file_options = Describe(result.daemon, result.log_level, quotas);
+  po::options_description file_options = Describe(result, quotas);
   po::options_description all("berthd: serves the guests of this host\n\nOptions");
   all.add_options()("help,h", "this")("version", "the version")(
       "config,c", po::value(&config),
@@ -120,6 +131,8 @@ Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const st
   } catch (const po::error& error) {
     return BadOption(error.what());
   }
+  if (!IsBelowMount(result.cgroup_parent))
+    return BadOption(fmt::format("cgroup-parent: \"{}\" is no path below a mount", result.cgroup_parent));
   if (result.daemon.listen.socket_path.empty() && result.daemon.listen.tcp_address.empty()) {
     return BadOption("neither a socket nor a TCP address to serve");
   }

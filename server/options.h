@@ -14,6 +14,7 @@ struct ProgramOptions {
   DaemonOptions daemon;
   std::string log_level;
   MdevQuotas mdev_quotas;
+  std::string cgroup_parent;  // host::HostRoots::guests_cgroup.
   // To be printed instead of starting: the help or the version.
   std::optional<std::string> print;
 };

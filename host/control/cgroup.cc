@@ -4,14 +4,15 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/log.h"
+#include "base/mutex.h"
 #include "host/sysfs.h"
 
 namespace berth::host {
 namespace {
 
-constexpr char kOurs[] = "berth";
+constexpr char kKeeper[] = "keeper";
 constexpr size_t kMaxChildren = 2048;
-constexpr uint32_t kLeastWeight = 1, kMostWeight = 10000;
 constexpr std::chrono::milliseconds kWriteTime{5000};
 
 std::string PathOf(const HostRoots& roots, const CgroupChange& change, const std::string& child = {}) {
@@ -36,15 +37,6 @@ Status CheckName(const std::string& name, const char* what) {
           .With("name", name));
 }
 
-Status CheckLimits(const CgroupCpus& limits) {
-  if (!limits.cpu_weight || (*limits.cpu_weight >= kLeastWeight && *limits.cpu_weight <= kMostWeight))
-    return Ok();
-  return Fail(Error(Code::kInvalidArgument, fmt::format("the CPU weight is {} to {}, not {}", kLeastWeight,
-                                                        kMostWeight, *limits.cpu_weight))
-                  .Reason("BAD_CPU_WEIGHT")
-                  .With("cpuWeight", std::to_string(*limits.cpu_weight)));
-}
-
 Status WriteFile(const HostControl& control, const std::string& path, std::string_view value) {
   const int error = control.writer->Write(path, value, kWriteTime);
   if (error != 0) return FailErrno(error, "write \"{}\" to {}", value, path);
@@ -61,42 +53,73 @@ CpuSet ReadSet(const SysfsDirectory& directory, const std::string& name) {
   return CpuSet::Parse(directory.Text(name).value_or("")).value_or(CpuSet());
 }
 
-// Sets a limit and sees to it that it holds, by what the kernel then says in `effective`: a CPU that the
-// parent does not have is accepted and left out there.
-Status SetLimit(const HostControl& control, const std::string& path, const char* file,
-                const std::string& wanted, const std::string& effective) {
-  if (wanted.empty()) return Ok();
-  const int error = control.writer->Write(path + "/" + file, wanted, kWriteTime);
-  const std::string actual =
-      error == 0 ? SysfsDirectory(path).Text(effective).value_or("missing") : std::strerror(error);
-  if (error == 0 && actual == wanted) return Ok();
-  return Fail(
-      Error(Code::kFailedPrecondition, fmt::format("{} of the cgroup {} cannot be \"{}\": {}{}", file, path,
-                                                   wanted, error == 0 ? "the kernel makes it " : "", actual))
-          .Reason("CGROUP_LIMIT_NOT_HELD")
-          .With("cgroup", path)
-          .With("file", file)
-          .With("wanted", wanted)
-          .With("actual", actual));
+std::vector<int> ReadIds(const SysfsDirectory& directory, const std::string& file) {
+  std::vector<int> ids;
+  for (const std::string& word : SplitWords(directory.Text(file).value_or(""))) {
+    if (const auto id = ParseNumber(word); id && *id > 0 && *id <= INT32_MAX)
+      ids.push_back(static_cast<int>(*id));
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
 }
 
-Status SetLimits(const HostControl& control, const std::string& path, const CgroupCpus& limits) {
-  TRY(SetLimit(control, path, "cpuset.mems", limits.memory_nodes.ToString(), "cpuset.mems.effective"));
-  TRY(SetLimit(control, path, "cpuset.cpus", limits.cpus.ToString(), "cpuset.cpus.effective"));
-  const std::string weight = limits.cpu_weight ? std::to_string(*limits.cpu_weight) : "";
-  return SetLimit(control, path, "cpu.weight", weight, "cpu.weight");
+std::string ParentOf(const HostRoots& roots) { return roots.cgroup + "/" + roots.guests_cgroup; }
+
+// At the top of the hierarchy it is ours, and comes and goes with guests; elsewhere it was given to us.
+bool IsOurs(const HostRoots& roots) { return roots.guests_cgroup.find('/') == std::string::npos; }
+
+// Controllers that the cgroup may hand on, of those that we use.
+std::string ControllersOf(const std::string& path) {
+  std::string wanted;
+  for (const std::string& controller :
+       SplitWords(SysfsDirectory(path).Text("cgroup.controllers").value_or("")))
+    for (const char* ours : {"cpuset", "cpu", "memory", "io"})
+      if (controller == ours) wanted += fmt::format("{}+{}", wanted.empty() ? "" : " ", ours);
+  return wanted;
+}
+
+// A cgroup with processes hands nothing on: those that its owner keeps in there move to a leaf.
+Status MoveAside(const HostControl& control, const std::string& parent) {
+  const std::vector<int> processes = ReadIds(SysfsDirectory(parent), "cgroup.procs");
+  if (processes.empty()) return Ok();
+  TRY(MakeDirectory(control, parent + "/" + kKeeper));
+  for (int pid : processes)
+    TRY(WriteFile(control, parent + "/" + kKeeper + "/cgroup.procs", std::to_string(pid)));
+  return Ok();
 }
 
 Status MakeGuestDirectory(const HostControl& control, const std::string& path) {
-  // A parent hands its controllers to its children only when told. The root's setting stays.
-  const std::string ours = control.roots.cgroup + "/" + kOurs;
-  TRY(WriteFile(control, control.roots.cgroup + "/cgroup.subtree_control", "+cpuset +cpu"));
-  TRY(MakeDirectory(control, ours));
-  TRY(WriteFile(control, ours + "/cgroup.subtree_control", "+cpuset +cpu"));
-  // Memory is accounted for where the kernel can.
-  for (const std::string& parent : {control.roots.cgroup, ours})
-    (void)control.writer->Write(parent + "/cgroup.subtree_control", "+memory", kWriteTime);
+  const std::string parent = ParentOf(control.roots);
+  if (IsOurs(control.roots)) {
+    // A parent hands its controllers to its children only when told. The root's setting stays.
+    TRY(WriteFile(control, control.roots.cgroup + "/cgroup.subtree_control",
+                  ControllersOf(control.roots.cgroup)));
+    TRY(MakeDirectory(control, parent));
+  } else {
+    TRY(MoveAside(control, parent));
+  }
+  TRY(WriteFile(control, parent + "/cgroup.subtree_control", ControllersOf(parent)));
   return MakeDirectory(control, path);
+}
+
+// A child's memory is protected only as far as its parent's is (cgroup-v2.rst, "memory.min"): the parent has
+// the sum of what its children have.
+void ProtectParent(const HostControl& control) {
+  static Mutex one_at_a_time;
+  MutexLock lock(one_at_a_time);
+  const std::string parent = ParentOf(control.roots);
+  for (const char* file : {"memory.min", "memory.low"}) {
+    const SysfsDirectory directory(parent);
+    if (!directory.Text(file)) continue;
+    uint64_t sum = 0;
+    for (const std::string& name : directory.Names()) {
+      const auto value = directory.Enter(name).Number(file);
+      if (value && *value > 0) sum += static_cast<uint64_t>(*value);
+    }
+    const int error =
+        control.writer->Write(fmt::format("{}/{}", parent, file), std::to_string(sum), kWriteTime);
+    if (error != 0) LOG_WARNING("cannot set {} of {}: {}", file, parent, std::strerror(error));
+  }
 }
 
 Status CreateTree(const HostControl& control, const CgroupChange& change) {
@@ -115,6 +138,7 @@ Status CreateTree(const HostControl& control, const CgroupChange& change) {
   for (const CgroupChild& child : change.children) {
     TRY(SetLimits(control, path + "/" + child.name, child.limits));
   }
+  ProtectParent(control);
   return Ok();
 }
 
@@ -129,19 +153,9 @@ Status Move(const HostControl& control, const std::string& path, const char* fil
           .With("id", std::to_string(id)));
 }
 
-std::vector<int> ReadIds(const SysfsDirectory& directory, const std::string& file) {
-  std::vector<int> ids;
-  for (const std::string& word : SplitWords(directory.Text(file).value_or(""))) {
-    if (const auto id = ParseNumber(word); id && *id > 0 && *id <= INT32_MAX)
-      ids.push_back(static_cast<int>(*id));
-  }
-  std::sort(ids.begin(), ids.end());
-  return ids;
-}
-
 }  // namespace
 
-Result<CgroupChange> PlanCgroup(const HostRoots& roots, const std::string& guest, const CgroupCpus& limits,
+Result<CgroupChange> PlanCgroup(const HostRoots& roots, const std::string& guest, const CgroupLimits& limits,
                                 const std::vector<CgroupChild>& children) {
   TRY(CheckName(guest, "guest's cgroup"));
   TRY(CheckLimits(limits));
@@ -151,7 +165,13 @@ Result<CgroupChange> PlanCgroup(const HostRoots& roots, const std::string& guest
     TRY(CheckName(child.name, "cgroup"));
     TRY(CheckLimits(child.limits));
   }
-  const auto controllers = SysfsDirectory(roots.cgroup).Text("cgroup.controllers");
+  const std::string above = IsOurs(roots) ? roots.cgroup : ParentOf(roots);
+  if (!IsOurs(roots) && !SysfsDirectory(above).exists()) {
+    return Fail(Error(Code::kFailedPrecondition, fmt::format("there is no cgroup {} (cgroup-parent)", above))
+                    .Reason("CGROUP_PARENT_NOT_FOUND")
+                    .With("path", above));
+  }
+  const auto controllers = SysfsDirectory(above).Text("cgroup.controllers");
   if (!controllers) {
     return Fail(
         Error(Code::kFailedPrecondition,
@@ -161,15 +181,17 @@ Result<CgroupChange> PlanCgroup(const HostRoots& roots, const std::string& guest
             .With("path", roots.cgroup));
   }
   const std::vector<std::string> present = SplitWords(*controllers);
-  for (const char* controller : {"cpu", "cpuset"}) {
+  std::vector<const char*> needed{"cpu", "cpuset"};
+  if (limits.UsesMemory()) needed.push_back("memory");
+  if (limits.UsesIo()) needed.push_back("io");
+  for (const char* controller : needed) {
     if (std::find(present.begin(), present.end(), controller) != present.end()) continue;
-    return Fail(
-        Error(Code::kFailedPrecondition,
-              fmt::format("the cgroup hierarchy at {} has no {} controller", roots.cgroup, controller))
-            .Reason("CGROUP_CONTROLLER_MISSING")
-            .With("controller", controller));
+    return Fail(Error(Code::kFailedPrecondition,
+                      fmt::format("the cgroup hierarchy at {} has no {} controller", above, controller))
+                    .Reason("CGROUP_CONTROLLER_MISSING")
+                    .With("controller", controller));
   }
-  CgroupChange change{.path = std::string(kOurs) + "/" + guest, .limits = limits, .children = children};
+  CgroupChange change{.path = roots.guests_cgroup + "/" + guest, .limits = limits, .children = children};
   if (SysfsDirectory(PathOf(roots, change)).exists()) {
     return Fail(Error(Code::kAlreadyExists, fmt::format("there is a cgroup {} already", change.path))
                     .Reason("CGROUP_EXISTS")
@@ -186,9 +208,12 @@ Status CreateCgroup(const HostControl& control, const CgroupChange& change) {
 
 Status RemoveCgroup(const HostControl& control, const CgroupChange& change) {
   const std::string path = PathOf(control.roots, change);
-  const std::string ours = control.roots.cgroup + "/" + kOurs;
+  const auto leave_parent = [&] {
+    ProtectParent(control);
+    if (IsOurs(control.roots)) (void)control.writer->RemoveDirectory(ParentOf(control.roots));
+  };
   if (!SysfsDirectory(path).exists()) {
-    (void)control.writer->RemoveDirectory(ours);  // Goes with the last guest.
+    leave_parent();  // Goes with the last guest.
     return Ok();
   }
   (void)control.writer->Write(path + "/cgroup.kill", "1",
@@ -208,7 +233,7 @@ Status RemoveCgroup(const HostControl& control, const CgroupChange& change) {
     return error != EBUSY;
   });
   if (error == 0) {
-    (void)control.writer->RemoveDirectory(ours);
+    leave_parent();
     return Ok();
   }
   if (gone) return FailErrno(error, "remove the cgroup {}", path);
@@ -220,6 +245,11 @@ Status RemoveCgroup(const HostControl& control, const CgroupChange& change) {
           .Reason("CGROUP_NOT_EMPTY")
           .With("cgroup", path)
           .With("processes", std::string(TrimBlanks(processes))));
+}
+
+Status ChangeLimits(const HostControl& control, const CgroupChange& change, const std::string& child,
+                    const CgroupLimits& limits) {
+  return SetLimits(control, PathOf(control.roots, change, child), limits);
 }
 
 Status MoveProcess(const HostControl& control, const CgroupChange& change, int pid) {
@@ -251,9 +281,9 @@ Result<CgroupState> ReadCgroup(const HostRoots& roots, const CgroupChange& chang
 
 std::vector<std::string> ListGuestCgroups(const HostRoots& roots) {
   std::vector<std::string> guests;
-  const SysfsDirectory ours(roots.cgroup + "/" + kOurs);
+  const SysfsDirectory ours(ParentOf(roots));
   for (const std::string& name : ours.Names()) {
-    if (IsName(name) && ours.Enter(name).exists()) guests.push_back(name);
+    if (IsName(name) && name != kKeeper && ours.Enter(name).exists()) guests.push_back(name);
   }
   return guests;
 }

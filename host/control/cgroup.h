@@ -1,10 +1,13 @@
 // A guest's cgroup (v2): a threaded domain that holds the VMM's process, with a threaded child for every kind
 // of its threads, each with its CPUs.
 //
-//   <mount>/berth/GUEST            the process; memory is accounted and limited here
+//   <mount>/berth/GUEST            the process; memory and disks are accounted and limited here
 //   <mount>/berth/GUEST/vcpu0…     one thread each
 //   <mount>/berth/GUEST/emulator   control and helper threads
 //   <mount>/berth/GUEST/io0…       threads that emulate devices
+//
+// "berth" is HostRoots::guests_cgroup: ours at the top of the hierarchy, or a cgroup that a service manager
+// has delegated to us, with whatever it keeps in there.
 //
 // It stands in host/ and not in server/ because it is knowledge about the kernel's files, not about guests.
 #pragma once
@@ -15,28 +18,15 @@
 #include <vector>
 
 #include "base/error.h"
+#include "host/control/cgroup_limits.h"
 #include "host/control/control.h"
 #include "host/cpu_set.h"
 
 namespace berth::host {
 
-struct CgroupCpus {
-  CpuSet cpus;                         // cpuset.cpus; empty: as the parent.
-  CpuSet memory_nodes;                 // cpuset.mems; empty: as the parent.
-  std::optional<uint32_t> cpu_weight;  // cpu.weight, 1 to 10000; none: left alone.
-
-  friend bool operator==(const CgroupCpus&, const CgroupCpus&) = default;
-  template <typename Self, typename Visitor>
-  static void VisitFields(Self& self, Visitor&& visit) {
-    visit("cpus", self.cpus);
-    visit("memory_nodes", self.memory_nodes);
-    visit("cpu_weight", self.cpu_weight);
-  }
-};
-
 struct CgroupChild {
   std::string name;  // "vcpu0"
-  CgroupCpus limits;
+  CgroupLimits limits;
 
   friend bool operator==(const CgroupChild&, const CgroupChild&) = default;
   template <typename Self, typename Visitor>
@@ -48,7 +38,7 @@ struct CgroupChild {
 
 struct CgroupChange {
   std::string path;  // Below the mount: "berth/web1"
-  CgroupCpus limits;
+  CgroupLimits limits;
   std::vector<CgroupChild> children;
 
   friend bool operator==(const CgroupChange&, const CgroupChange&) = default;
@@ -60,10 +50,10 @@ struct CgroupChange {
   }
 };
 
-// Checks that the host has cgroup v2 with the cpu and cpuset controllers (FAILED_PRECONDITION,
+// Checks that the host has cgroup v2 with the controllers that the limits need (FAILED_PRECONDITION,
 // CGROUP_V2_REQUIRED, CGROUP_CONTROLLER_MISSING), that the names can be directories (INVALID_ARGUMENT) and
 // that nothing is there yet (ALREADY_EXISTS, CGROUP_EXISTS).
-Result<CgroupChange> PlanCgroup(const HostRoots& roots, const std::string& guest, const CgroupCpus& limits,
+Result<CgroupChange> PlanCgroup(const HostRoots& roots, const std::string& guest, const CgroupLimits& limits,
                                 const std::vector<CgroupChild>& children);
 // Makes it, reads back every limit; FAILED_PRECONDITION, CGROUP_LIMIT_NOT_HELD, with what the kernel made of
 // it.
@@ -72,13 +62,17 @@ Status CreateCgroup(const HostControl& control, const CgroupChange& change);
 // do not die.
 Status RemoveCgroup(const HostControl& control, const CgroupChange& change);
 
+// Limits that are there are set anew, at once for the whole guest or one child.
+Status ChangeLimits(const HostControl& control, const CgroupChange& change, const std::string& child,
+                    const CgroupLimits& limits);
+
 // `child` empty: the process's own place. The thread belongs to a process that is in the cgroup already.
 Status MoveProcess(const HostControl& control, const CgroupChange& change, int pid);
 Status MoveThread(const HostControl& control, const CgroupChange& change, const std::string& child, int tid);
 
 // What is in force now.
 struct CgroupState {
-  CgroupCpus limits;      // As set.
+  CgroupLimits limits;    // As set.
   CpuSet effective_cpus;  // cpuset.cpus.effective
   CpuSet effective_memory_nodes;
   std::vector<int> threads;  // Of this cgroup, not of its children.

@@ -1,5 +1,8 @@
 // The DSDT: what the guest cannot enumerate by itself.
 
+#include <algorithm>
+#include <optional>
+
 #include "hw/acpi/aml.h"
 #include "hw/acpi/tables.h"
 
@@ -25,12 +28,20 @@ Term InterruptRouting(const Description& machine) {
 // included, since no firmware contends for it.
 Term OperatingSystemCapabilities() { return Method("_OSC", 4, Return(Arg(3))); }
 
+// Linux takes a device's node from the root's _PXM alone, so the root has what all of them have.
+std::optional<uint32_t> NodeOfAll(const std::vector<PciNode>& devices) {
+  const auto elsewhere = [&](const PciNode& device) { return device.node != devices.front().node; };
+  if (devices.empty() || std::any_of(devices.begin(), devices.end(), elsewhere)) return std::nullopt;
+  return devices.front().node;
+}
+
 Term PciRoot(const Description& machine) {
   Term body = Name("_HID", EisaId("PNP0A08")) + Name("_CID", EisaId("PNP0A03")) + Name("_SEG", Integer(0)) +
               Name("_UID", Integer(0)) + Name("_BBN", Integer(0)) + Name("_CCA", Integer(1));
   std::vector<Term> windows = {BusNumbers(0, static_cast<uint16_t>(machine.ecam.size / kMiB - 1)),
                                IoPorts(0xcf8, 8), PortWindow(machine.ports), MemoryWindow32(machine.mmio32)};
   if (machine.mmio64.size != 0) windows.push_back(MemoryWindow64(machine.mmio64));
+  if (const auto node = NodeOfAll(machine.pci_nodes)) body += Name("_PXM", Integer(*node));
   body += Name("_CRS", ResourceTemplate(windows)) + InterruptRouting(machine) + OperatingSystemCapabilities();
   for (const PciNode& device : machine.pci_nodes) {
     const uint64_t address = uint64_t{device.devfn} >> 3 << 16 | (device.devfn & 7);

@@ -31,7 +31,7 @@ struct Description {
   std::vector<MemoryAffinity> memory;
   uint32_t nodes = 1;              // SRAT and SLIT only where there are more.
   std::vector<uint8_t> distances;  // nodes x nodes, row by row; empty for 10 and 20.
-  std::vector<PciNode> pci_nodes;  // Gets _PXM.
+  std::vector<PciNode> pci_nodes;  // Get _PXM; the root too, if all are on one node.
   Range ecam;                      // 1 MiB a bus.
   Range mmio32, mmio64, ports;     // Windows of the PCI root.
   uint32_t io_apic_address = 0, local_apic_address = 0;

@@ -9,6 +9,7 @@
 #include "server/api/services.h"
 #include "server/api/unknown_fields.h"
 #include "server/guest/inspect.h"
+#include "server/guest/placement_advice.h"
 #include "server/guest/screenshot.h"
 
 namespace berth::server {
@@ -71,6 +72,11 @@ class GuestService final
     return Respond(Checked(*request, &GuestVerbs::Stop), response);
   }
 
+  grpc::Status AdvisePlacement(grpc::ServerContext*, const v1::AdvisePlacementRequest* request,
+                               v1::AdvisePlacementResponse* response) override {
+    return Respond(Advise(*request), response);
+  }
+
   grpc::Status ResetGuest(grpc::ServerContext*, const v1::ResetGuestRequest* request,
                           v1::Guest* response) override {
     return Respond(verbs_.Press(request->name(), true), response);
@@ -115,6 +121,11 @@ class GuestService final
   Result<Response> Checked(const Request& request, Result<Response> (GuestVerbs::*verb)(const Request&)) {
     TRY(RefuseUnknownFields(request));
     return (verbs_.*verb)(request);
+  }
+
+  Result<v1::AdvisePlacementResponse> Advise(const v1::AdvisePlacementRequest& request) {
+    TRY(RefuseUnknownFields(request));
+    return server::AdvisePlacement(engine_, request);
   }
 
   Result<v1::ListGuestsResponse> List(const v1::ListGuestsRequest& request) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/event_loop.h"
+#include "base/mutex.h"
 #include "host/roots.h"
 #include "server/guest/event_log.h"
 #include "server/guest/executor.h"
@@ -34,6 +35,8 @@ struct Engine {
   std::string proc = host::HostRoots{}.proc;
   // How long a VMM that is found running may take to say what it is.
   std::chrono::milliseconds describe_timeout{10'000};
+  // Held while guests are moved among CPUs (shared_cpus.h).
+  Mutex refitting = {};
 };
 
 }  // namespace berth::server

@@ -76,6 +76,13 @@ Status StepExecutor::UndoAll(std::vector<StoredStep> steps) {
   return result;
 }
 
+Result<std::string> StepExecutor::RecordOf(const std::string& guest_uid, const std::string& kind) {
+  for (const StoredStep& step : TRY(table_.ListOf(guest_uid))) {
+    if (step.kind == kind) return step.record;
+  }
+  return Fail(Error(Code::kNotFound, fmt::format("no {} of it is on record", kind)).Reason("STEP_NOT_FOUND"));
+}
+
 Result<bool> StepExecutor::IsClean(const std::string& guest_uid) {
   return TRY(table_.ListOf(guest_uid)).empty();
 }

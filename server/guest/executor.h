@@ -39,6 +39,8 @@ class StepExecutor {
   // The same for the steps of one of its devices.
   Status UndoDevice(const std::string& guest_uid, const std::string& device_id);
 
+  // The record of the guest's step of this kind. NOT_FOUND, STEP_NOT_FOUND.
+  Result<std::string> RecordOf(const std::string& guest_uid, const std::string& kind);
   // Whether there is nothing to undo.
   Result<bool> IsClean(const std::string& guest_uid);
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "host/control/misplaced.h"
 #include "host/cpu_set.h"
 #include "host/snapshot.h"
 #include "host/vpd.h"
@@ -58,6 +59,12 @@ class HostEffects {
   // cgroup's step; `child` empty moves the whole process `id` to the guest's own place.
   virtual Status Place(const std::string& cgroup, const std::string& child, int id,
                        const host::CpuSet& cpus) = 0;
+  // Moves the child and all threads in it to these CPUs; `child` empty, the guest's cgroup as a whole, whose
+  // children keep theirs.
+  virtual Status ChangeCpus(const std::string& cgroup, const std::string& child,
+                            const host::CpuSet& cpus) = 0;
+  // host::FindMisplaced, with what `places` leaves open of the cgroup from its record.
+  virtual std::vector<std::string> FindMisplaced(const std::string& cgroup, host::GuestPlaces places) = 0;
 };
 
 }  // namespace berth::server

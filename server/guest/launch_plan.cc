@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "net/host/mac_address.h"
 #include "server/guest/device_spec_check.h"
+#include "server/guest/placement_view.h"
 #include "server/guest/resource_policy.h"
 #include "server/guest/spec_check.h"
 
@@ -26,11 +27,13 @@ constexpr uint64_t kHotPlugMemoryBytes = 2 * kMiB, kHotPlugPrefetchableBytes = 6
 // The plan while it is made: every part adds its steps, its descriptors and its part of the message.
 class Planner {
  public:
-  Planner(const StoredGuest& guest, const Placement& placement, const LaunchSettings& settings)
+  Planner(const StoredGuest& guest, const Placement& placement, const Admission& admission,
+          const LaunchSettings& settings)
       : stored_(guest),
         guest_(guest.guest),
         spec_(guest.guest.spec()),
         placement_(placement),
+        admission_(admission),
         settings_(settings) {}
 
   uint32_t Add(Descriptor descriptor) {
@@ -50,7 +53,7 @@ class Planner {
   }
 
   void AddCpus() {
-    const int sockets = std::max(spec_.cpus().socket_count(), 1);
+    const int sockets = Sockets();
     const int threads = ThreadsPerCore(sockets);
     control::CpuConfig* cpus = machine_->mutable_cpus();
     cpus->set_sockets(sockets);
@@ -61,6 +64,22 @@ class Planner {
     for (size_t node = 0; node < placement_.nodes.size(); ++node) {
       for (int vcpu : placement_.nodes[node].vcpus) cpus->set_node_of_vcpu(vcpu, static_cast<uint32_t>(node));
     }
+  }
+
+  // Where the owner leaves it open, a socket for each node, if they have runs of equally many vCPUs: guests
+  // take what is in a socket to be near to each other.
+  int Sockets() const {
+    if (spec_.cpus().socket_count() > 0) return spec_.cpus().socket_count();
+    const int nodes = std::max(static_cast<int>(placement_.nodes.size()), 1);
+    const int threads = std::max(spec_.cpus().threads_per_core(), 1);
+    if (spec_.cpus().vcpu_count() % (nodes * threads) != 0) return 1;
+    const int each = spec_.cpus().vcpu_count() / nodes;
+    for (size_t node = 0; node < placement_.nodes.size(); ++node) {
+      for (int vcpu : placement_.nodes[node].vcpus) {
+        if (vcpu / each != static_cast<int>(node)) return 1;
+      }
+    }
+    return nodes;
   }
 
   // Where the owner leaves it open, as the host's cores are, if these fill the sockets.
@@ -219,18 +238,51 @@ class Planner {
     }
   }
 
+  // Limits of time are for vCPUs that share: of the whole guest if all do, else of each of these.
   void AddCgroup() {
-    const host::CpuSet cpus = placement_.AllCpus() | placement_.emulator;
-    CgroupStep cgroup{.guest = machine_->name(),
-                      .limits = {.cpus = cpus, .memory_nodes = placement_.AllNodes()}};
+    CgroupStep cgroup{.guest = machine_->name()};
+    const v1::EffectivePlacement shown = ToEffectivePlacement(placement_);
+    cgroup.limits = {.cpus = WholeCpus(shown), .memory_nodes = placement_.AllNodes()};
+    cgroup.limits.cpu_weight = static_cast<uint32_t>(admission_.cpu_weight);
+    const host::CpuSet& dedicated = placement_.reservation.dedicated_cpus;
+    const auto shares = [&](const host::CpuSet& cpus) { return (cpus & dedicated).empty(); };
+    const auto sharing =
+        static_cast<uint64_t>(std::count_if(placement_.vcpus.begin(), placement_.vcpus.end(), shares));
+    const auto limit = static_cast<uint64_t>(admission_.cpu_limit_millicpus);
+    const bool all_share = sharing == placement_.vcpus.size();
+    if (limit > 0 && all_share) cgroup.limits.cpu_max_millicpu = limit;
     for (size_t i = 0; i < placement_.vcpus.size(); ++i) {
-      plan_.vcpu_places.push_back(
-          {.name = fmt::format("vcpu{}", i), .limits = {.cpus = placement_.vcpus[i]}});
+      host::CgroupChild& child = plan_.vcpu_places.emplace_back();
+      child = {.name = VcpuChild(static_cast<int>(i)), .limits = {.cpus = placement_.vcpus[i]}};
+      if (limit > 0 && !all_share && shares(child.limits.cpus))
+        child.limits.cpu_max_millicpu = limit / sharing;
     }
-    plan_.emulator_place = {.name = "emulator", .limits = {.cpus = placement_.emulator}};
+    plan_.io_place = {.name = kIoChild, .limits = {.cpus = ToCpuSet(shown.io_cpus())}};
+    plan_.emulator_place = {.name = kEmulatorChild, .limits = {.cpus = placement_.emulator}};
     cgroup.children = plan_.vcpu_places;
+    cgroup.children.push_back(plan_.io_place);
     cgroup.children.push_back(plan_.emulator_place);
+    AddMemoryLimits(&cgroup.limits);
+    AddDiskLimits(&cgroup);
     plan_.steps.push_back(std::move(cgroup));
+  }
+
+  void AddMemoryLimits(host::CgroupLimits* limits) const {
+    if (admission_.memory_reserved_bytes > 0) limits->memory_min = admission_.memory_reserved_bytes;
+    if (admission_.memory_limit_bytes > 0) limits->memory_max = admission_.memory_limit_bytes;
+  }
+
+  void AddDiskLimits(CgroupStep* cgroup) const {
+    const v1::ResourcePolicySpec& policy = spec_.resource_policy();
+    if (policy.io_weight() > 0) cgroup->limits.io_weight = static_cast<uint32_t>(policy.io_weight());
+    for (const v1::IoLimit& limit : policy.io_limits()) {
+      cgroup->disks.push_back(
+          {.path = limit.path(),
+           .limit = {.read_bytes = static_cast<uint64_t>(limit.read_bytes_per_second()),
+                     .write_bytes = static_cast<uint64_t>(limit.write_bytes_per_second()),
+                     .read_operations = static_cast<uint64_t>(limit.read_operations_per_second()),
+                     .write_operations = static_cast<uint64_t>(limit.write_operations_per_second())}});
+    }
   }
 
   void SetLimits() {
@@ -266,6 +318,7 @@ class Planner {
   const v1::Guest& guest_;
   const v1::GuestSpec& spec_;
   const Placement& placement_;
+  const Admission& admission_;
   const LaunchSettings& settings_;
   LaunchPlan plan_;
   control::MachineConfig* const machine_ = plan_.build.mutable_machine();
@@ -283,8 +336,9 @@ control::DiskIoLimits ToControlLimits(const v1::DiskIoLimits& limits) {
 }
 
 LaunchPlan MakeLaunchPlan(const StoredGuest& guest, const std::vector<ResolvedDevice>& devices,
-                          const Placement& placement, const LaunchSettings& settings) {
-  return Planner(guest, placement, settings).Make(devices);
+                          const Placement& placement, const Admission& admission,
+                          const LaunchSettings& settings) {
+  return Planner(guest, placement, admission, settings).Make(devices);
 }
 
 std::string GuestRuntimeDir(const LaunchSettings& settings, const v1::Guest& guest) {

@@ -12,6 +12,7 @@
 #include "server/guest/device_plan.h"
 #include "server/guest/resolved_device.h"
 #include "server/guest/step.h"
+#include "server/overcommit/admission.h"
 #include "server/overcommit/policy.h"
 #include "server/placement/placement.h"
 #include "server/store/guest_table.h"
@@ -30,9 +31,10 @@ struct LaunchPlan {
   std::vector<Descriptor> descriptors;  // By index in the Build message.
   berth::vmm::v1::Build build;
   VmmLimits limits;
-  // For each vCPU the child of the cgroup it goes to and its CPUs; then the threads that emulate devices.
+  // For each vCPU the child of the cgroup it goes to and its CPUs; then the threads that serve emulated
+  // devices, and all others.
   std::vector<host::CgroupChild> vcpu_places;
-  host::CgroupChild emulator_place;
+  host::CgroupChild io_place, emulator_place;
 };
 
 // Of the daemon and the host.
@@ -47,7 +49,8 @@ struct LaunchSettings {
 
 // Pure. `devices` are the spec's assigned devices, in order.
 LaunchPlan MakeLaunchPlan(const StoredGuest& guest, const std::vector<ResolvedDevice>& devices,
-                          const Placement& placement, const LaunchSettings& settings);
+                          const Placement& placement, const Admission& admission,
+                          const LaunchSettings& settings);
 
 berth::vmm::v1::DiskIoLimits ToControlLimits(const v1::DiskIoLimits& limits);
 

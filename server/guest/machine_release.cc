@@ -3,6 +3,7 @@
 #include "proto/error_details.h"
 #include "server/guest/device_release.h"
 #include "server/guest/machine.h"
+#include "server/guest/shared_cpus.h"
 
 namespace berth::server {
 namespace {
@@ -54,6 +55,8 @@ Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
     guest.reservation.reset();
     guest.usage.reset();
   }
+  // What it had to itself is others' to share.
+  RefitGuests(engine);
   std::optional<Error> shown = why;
   if (!undone) {
     shown = undone.error();

@@ -3,6 +3,8 @@
 #include "host/pci_address.h"
 #include "server/guest/machine.h"
 #include "server/guest/open_descriptors.h"
+#include "server/guest/placement_check.h"
+#include "server/guest/shared_cpus.h"
 
 namespace berth::server {
 namespace {
@@ -32,16 +34,28 @@ Status CheckThreads(const Engine& engine, int pid, const control::Built& built, 
   return Ok();
 }
 
-Status PlaceThreads(Engine& engine, const LaunchPlan& plan, const std::string& cgroup,
+// The control thread, and whatever the VMM started besides. Of those some may end meanwhile.
+Status PlaceOthers(Engine& engine, const host::CgroupChild& place, const std::string& cgroup, int pid,
+                   const control::Built& built) {
+  std::set<int> placed(built.vcpu_tids().begin(), built.vcpu_tids().end());
+  placed.insert(built.io_tids().begin(), built.io_tids().end());
+  for (int tid : ThreadsOf(engine.proc, pid)) {
+    if (placed.contains(tid)) continue;
+    Status moved = engine.host.Place(cgroup, place.name, tid, place.limits.cpus);
+    if (!moved && HasThread(engine.proc, pid, tid)) return moved;
+  }
+  return Ok();
+}
+
+Status PlaceThreads(Engine& engine, const LaunchPlan& plan, const std::string& cgroup, int pid,
                     const control::Built& built) {
   for (int i = 0; i < built.vcpu_tids_size(); ++i) {
     const host::CgroupChild& place = plan.vcpu_places[i];
     TRY(engine.host.Place(cgroup, place.name, built.vcpu_tids(i), place.limits.cpus));
   }
-  for (int tid : built.io_tids()) {
-    TRY(engine.host.Place(cgroup, plan.emulator_place.name, tid, plan.emulator_place.limits.cpus));
-  }
-  return Ok();
+  for (int tid : built.io_tids())
+    TRY(engine.host.Place(cgroup, plan.io_place.name, tid, plan.io_place.limits.cpus));
+  return PlaceOthers(engine, plan.emulator_place, cgroup, pid, built);
 }
 
 void ShowMachine(const control::Built& built, int pid, v1::Guest* guest) {
@@ -105,6 +119,9 @@ Status StartMachine(Engine& engine, const GuestPtr& guest, PreparedStart& prepar
     TRY(engine.executor.Run(guest->uid, device.steps, begin_step, device.id));
   }
 
+  // Others leave the CPUs that are this guest's own.
+  RefitGuests(engine);
+
   TRY(begin("open files and devices"));
   FindVfs(TRY(engine.host.Snapshot()), &prepared.devices);
   control::Request build;
@@ -119,7 +136,7 @@ Status StartMachine(Engine& engine, const GuestPtr& guest, PreparedStart& prepar
   const control::Reply reply = TRY(vmm->Call(build, borrowed, kBuildTimeout));
   fds.clear();
   TRY(CheckThreads(engine, vmm->process().pid, reply.built(), plan.vcpu_places.size()));
-  TRY(PlaceThreads(engine, plan, results.cgroup, reply.built()));
+  TRY(PlaceThreads(engine, plan, results.cgroup, vmm->process().pid, reply.built()));
 
   TRY(begin("run"));
   control::Request subscribe, run;
@@ -127,13 +144,17 @@ Status StartMachine(Engine& engine, const GuestPtr& guest, PreparedStart& prepar
   run.mutable_run();
   TRY(vmm->Call(subscribe));
   TRY(vmm->Call(run, {}, kRunTimeout));
-  return engine.book.Change(*guest, [&](StoredGuest& stored) {
+  TRY(engine.book.Change(*guest, [&](StoredGuest& stored) {
     ShowPrepared(prepared, &stored.guest);
     ShowMachine(reply.built(), vmm->process().pid, &stored.guest);
     stored.guest.clear_error();
     stored.guest.set_state(v1::Guest::RUNNING);
     stored.creating = false;
-  });
+  }));
+  // And this one leaves what was dedicated to others since it was planned.
+  RefitGuests(engine);
+  CheckPlacement(engine, *guest);
+  return Ok();
 }
 
 }  // namespace berth::server

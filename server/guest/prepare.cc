@@ -2,16 +2,12 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "net/host/mac_address.h"
 #include "net/host/tap.h"
+#include "server/guest/admit_and_place.h"
 #include "server/guest/device_spec_check.h"
-#include "server/guest/field_error.h"
-#include "server/guest/placement_request.h"
-#include "server/guest/reservation_view.h"
-#include "server/guest/resource_policy.h"
+#include "server/guest/placement_view.h"
 #include "server/guest/spec_check.h"
-#include "server/overcommit/admission.h"
 
 namespace berth::server {
 namespace {
@@ -63,70 +59,6 @@ Status CheckFiles(HostEffects& host, const LaunchPlan& plan, const v1::GuestSpec
   return Ok();
 }
 
-int DedicatedVcpus(const PlacementRequest& request) {
-  int dedicated = 0;
-  for (int vcpu = 0; vcpu < request.vcpu_count; ++vcpu) dedicated += request.IsDedicated(vcpu) ? 1 : 0;
-  return dedicated;
-}
-
-GuestDemand DemandOf(const v1::GuestSpec& spec, const PlacementRequest& request, const HostPolicy& policy) {
-  const int devices = spec.disks_size() + spec.network_interfaces_size() + (spec.entropy_device() ? 1 : 0) +
-                      (spec.memory().balloon() ? 1 : 0) + 1;  // The console.
-  return {.size = {.memory_bytes = static_cast<uint64_t>(MemorySize(spec)),
-                   .page_size_bytes = request.page_size_bytes,
-                   .vcpus = request.vcpu_count,
-                   .devices = devices,
-                   .assigned_devices = spec.assigned_devices_size()},
-          .dedicated_vcpus = DedicatedVcpus(request),
-          .passthrough = spec.assigned_devices_size() > 0,
-          .policy = PolicyOf(spec.resource_policy(), policy.guest_defaults)};
-}
-
-// Nodes that are for guests, of which the owner may have named some.
-Status LimitNodes(const HostPolicy& policy, PlacementRequest* request) {
-  if (policy.guest_nodes.empty()) return Ok();
-  for (int node : request->host_nodes) {
-    if (policy.guest_nodes.Contains(node)) continue;
-    return Fail(
-        Error(Code::kFailedPrecondition, fmt::format("node {} is not for guests; nodes {} are (guest-nodes)",
-                                                     node, policy.guest_nodes.ToString()))
-            .Reason("HOST_NODE_NOT_FOR_GUESTS")
-            .With("node", std::to_string(node))
-            .Field("guest.spec.placement.host_nodes"));
-  }
-  if (request->host_nodes.empty())
-    request->host_nodes.assign(policy.guest_nodes.begin(), policy.guest_nodes.end());
-  return Ok();
-}
-
-Status CheckApart(const PlacementRequest& request) {
-  const auto& names = request.apart_from;
-  if (std::find(names.begin(), names.end(), request.guest) == names.end()) return Ok();
-  return BadField("placement.apart_from", "{} cannot be kept apart from itself", request.guest);
-}
-
-// Admits the guest to the host as a whole, and then finds its place.
-Result<Placement> AdmitAndPlace(const host::HostSnapshot& host, const Ledger& ledger,
-                                const v1::GuestSpec& spec, const HostPolicy& policy,
-                                const std::vector<OverheadSample>& overhead, PlacementRequest request) {
-  TRY(CheckPolicyOf(spec, policy.guest_defaults));
-  TRY(CheckApart(request));
-  TRY(LimitNodes(policy, &request));
-  const HostModel model = MakeHostModel(host, policy.pools);
-  int vcpus = 0;
-  for (const Reservation& reservation : ledger) vcpus += reservation.vcpus;
-  const HostUse use = UseOf(model, RoomBeside(model, ledger), request.page_size_bytes, vcpus);
-  const bool page_size_known = use.memory_bytes > 0;
-  if (page_size_known) {
-    const Admission admission = TRY(Admit(policy, DemandOf(spec, request, policy), use, overhead));
-    for (const std::string& warning : admission.warnings) LOG_WARNING("{}: {}", request.guest, warning);
-    request.millicpus_per_shared_vcpu = admission.millicpus_per_shared_vcpu;
-    request.memory_permille = admission.memory_permille;
-    request.overhead_bytes = admission.overhead_bytes;
-  }
-  return Place(host, ledger, request, policy.pools);
-}
-
 }  // namespace
 
 Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
@@ -137,39 +69,20 @@ Result<PreparedStart> PrepareStart(HostEffects& host, const StoredGuest& guest,
   const v1::GuestSpec& spec = guest.guest.spec();
   const host::HostSnapshot snapshot = TRY(host.Snapshot());
   PreparedStart prepared;
-  prepared.devices = TRY(ResolveDevices(snapshot, spec, claims, quarantined, guest.guest.uid()));
-  PlacementRequest request = ToPlacementRequest(spec, prepared.devices);
-  request.guest = guest.guest.name();
-  prepared.placement = TRY(AdmitAndPlace(snapshot, purpose == PrepareFor::kStart ? ledger : Ledger(), spec,
-                                         settings.policy, overhead, std::move(request)));
+  PlacedGuest placed =
+      TRY(ResolveAndPlace(snapshot, guest.guest, claims, quarantined,
+                          purpose == PrepareFor::kStart ? ledger : Ledger(), overhead, settings.policy));
+  prepared.devices = std::move(placed.devices);
+  prepared.admission = std::move(placed.admission);
+  prepared.placement = std::move(placed.placement);
   TRY(CheckBridges(snapshot, spec));
-  prepared.plan = MakeLaunchPlan(guest, prepared.devices, prepared.placement, settings);
+  prepared.plan = MakeLaunchPlan(guest, prepared.devices, prepared.placement, prepared.admission, settings);
   TRY(CheckFiles(host, prepared.plan, spec, purpose));
   return prepared;
 }
 
 void ShowPrepared(const PreparedStart& prepared, v1::Guest* guest) {
-  guest->clear_placement();
-  for (const Placement::Node& node : prepared.placement.nodes) {
-    v1::MemoryPlacement* memory = guest->mutable_placement()->add_memory();
-    uint64_t size_bytes = 0;
-    for (const Placement::Memory& part : node.memory) {
-      memory->add_host_nodes(part.host_node);
-      size_bytes += part.size_bytes;
-    }
-    memory->set_size_bytes(static_cast<int64_t>(size_bytes));
-    memory->mutable_vcpus()->Assign(node.vcpus.begin(), node.vcpus.end());
-  }
-  v1::EffectivePlacement* placement = guest->mutable_placement();
-  placement->mutable_emulator_cpus()->Assign(prepared.placement.emulator.begin(),
-                                             prepared.placement.emulator.end());
-  for (const host::CpuSet& cpus : prepared.placement.io_threads)
-    placement->mutable_io_cpus()->Assign(cpus.begin(), cpus.end());
-  for (const host::CpuSet& cpus : prepared.placement.vcpus) {
-    v1::VcpuPlacement* vcpu = guest->mutable_placement()->add_vcpus();
-    for (int cpu : cpus) vcpu->add_host_cpus(cpu);
-  }
-  *guest->mutable_placement()->mutable_reserved() = ToHostReservation(prepared.placement.reservation);
+  *guest->mutable_placement() = ToEffectivePlacement(prepared.placement);
   guest->clear_claimed_devices();
   for (const ResolvedDevice& device : prepared.devices)
     *guest->add_claimed_devices() = ToClaimedDevice(device);

@@ -7,6 +7,7 @@
 #include "server/guest/host_effects.h"
 #include "server/guest/launch_plan.h"
 #include "server/guest/resolved_device.h"
+#include "server/overcommit/admission.h"
 #include "server/overcommit/overhead.h"
 #include "server/placement/placement.h"
 #include "server/store/guest_table.h"
@@ -15,6 +16,7 @@ namespace berth::server {
 
 struct PreparedStart {
   std::vector<ResolvedDevice> devices;
+  Admission admission;
   Placement placement;
   LaunchPlan plan;
 };

@@ -11,6 +11,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "host/sysfs.h"
+
 namespace berth::server {
 namespace {
 
@@ -53,6 +55,15 @@ Result<UniqueFd> OpenProcess(const std::string& proc, const ProcessChange& proce
 
 bool HasThread(const std::string& proc, int pid, int tid) {
   return tid > 0 && ::access(fmt::format("{}/{}/task/{}", proc, pid, tid).c_str(), F_OK) == 0;
+}
+
+std::vector<int> ThreadsOf(const std::string& proc, int pid) {
+  std::vector<int> threads;
+  for (const std::string& name : host::SysfsDirectory(fmt::format("{}/{}/task", proc, pid)).Names()) {
+    if (const auto tid = host::ParseNumber(name); tid && *tid > 0 && *tid <= INT32_MAX)
+      threads.push_back(static_cast<int>(*tid));
+  }
+  return threads;
 }
 
 Status EndProcess(const std::string& proc, const ProcessChange& process, int timeout_ms) {

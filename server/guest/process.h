@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/unique_fd.h"
@@ -28,6 +29,8 @@ Result<ProcessChange> DescribeProcess(const std::string& proc, int pid);
 Result<UniqueFd> OpenProcess(const std::string& proc, const ProcessChange& process);
 // Whether a thread belongs to a process.
 bool HasThread(const std::string& proc, int pid, int tid);
+// All threads of a process, its first one among them; none if it is gone.
+std::vector<int> ThreadsOf(const std::string& proc, int pid);
 // SIGKILL, and waits until it is gone. Ok if it is gone already. DEADLINE_EXCEEDED, PROCESS_DOES_NOT_END.
 Status EndProcess(const std::string& proc, const ProcessChange& process, int timeout_ms);
 

@@ -9,6 +9,7 @@
 #include "base/socket.h"
 #include "host/control/affinity.h"
 #include "host/control/record.h"
+#include "host/disk.h"
 #include "host/uevent.h"
 #include "mdev/mdev.h"
 #include "mdev/vgpu_type.h"
@@ -163,6 +164,32 @@ class RealHost final : public HostEffects {
     return host::SetAffinity(id, cpus);
   }
 
+  Status ChangeCpus(const std::string& cgroup, const std::string& child, const host::CpuSet& cpus) override {
+    const auto change = TRY(host::Decode<host::CgroupChange>(cgroup));
+    TRY(host::ChangeLimits(control_, change, child, {.cpus = cpus}));
+    if (child.empty()) return Ok();
+    for (int thread : TRY(host::ReadCgroup(control_.roots, change, child)).threads) {
+      const Status moved = host::SetAffinity(thread, cpus);
+      // One that has just ended, or a kernel's worker, which is held by the cgroup alone.
+      if (!moved && moved.error().reason() == "AFFINITY_NOT_HELD") return moved;
+    }
+    return Ok();
+  }
+
+  std::vector<std::string> FindMisplaced(const std::string& cgroup, host::GuestPlaces places) override {
+    auto recorded = host::Decode<host::CgroupChange>(cgroup);
+    if (!recorded) return {recorded.error().message()};
+    // The CPUs may have been changed since.
+    recorded->limits.cpus = places.cgroup.limits.cpus;
+    for (host::CgroupChild& child : recorded->children) {
+      for (const host::CgroupChild& now : places.cgroup.children) {
+        if (now.name == child.name) child.limits.cpus = now.limits.cpus;
+      }
+    }
+    places.cgroup = *std::move(recorded);
+    return host::FindMisplaced(control_.roots, places);
+  }
+
  private:
   Result<std::string> PlanOne(const RuntimeDirectoryStep& step) {
     return host::Encode(DirectoryChange{.path = step.path});
@@ -190,7 +217,20 @@ class RealHost final : public HostEffects {
     return host::Encode(TRY(net::PlanTap(control_.roots, step.owner, step.bridge, step.queues, step.mtu)));
   }
   Result<std::string> PlanOne(const CgroupStep& step) {
-    return host::Encode(TRY(host::PlanCgroup(control_.roots, step.guest, step.limits, step.children)));
+    host::CgroupLimits limits = step.limits;
+    for (const DiskLimit& disk : step.disks) {
+      host::IoMax limit = disk.limit;
+      limit.device = TRY(host::DiskOf(control_.roots, disk.path));
+      for (const host::IoMax& other : limits.io_max) {
+        if (other.device != limit.device) continue;
+        return Fail(Error(Code::kInvalidArgument, fmt::format("{} is on a disk ({}) that has a limit already",
+                                                              disk.path, limit.device))
+                        .Reason("DISK_LIMITED_TWICE")
+                        .Field("guest.spec.resource_policy.io_limits"));
+      }
+      limits.io_max.push_back(std::move(limit));
+    }
+    return host::Encode(TRY(host::PlanCgroup(control_.roots, step.guest, limits, step.children)));
   }
 
   Result<std::string> PlanOne(const ProcessStep& step) {

@@ -49,9 +49,15 @@ struct TapStep {
   int queues = 1;
   uint32_t mtu = 0;
 };
+// What a guest gets of the disk that a path is on.
+struct DiskLimit {
+  std::string path;
+  host::IoMax limit;  // But for its device.
+};
 struct CgroupStep {
   std::string guest;  // The guest's id.
-  host::CgroupCpus limits;
+  host::CgroupLimits limits;
+  std::vector<DiskLimit> disks;  // Limits that are not in `limits` yet.
   std::vector<host::CgroupChild> children;
 };
 

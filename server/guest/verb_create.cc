@@ -4,10 +4,10 @@
 #include "mdev/mdev.h"
 #include "server/guest/expiration.h"
 #include "server/guest/field_error.h"
+#include "server/guest/promised.h"
 #include "server/guest/spec_check.h"
 #include "server/guest/verbs.h"
 #include "server/guest/verbs_internal.h"
-#include "server/overcommit/cpu_peak.h"
 
 namespace berth::server {
 namespace {
@@ -44,12 +44,9 @@ Error Abandon(Engine& engine, GuestEntry& guest, Error error) {
 }  // namespace
 
 Result<PreparedStart> GuestVerbs::Prepare(const StoredGuest& guest, PrepareFor purpose) {
-  const Measurements::Values measured = engine_.measurements.Get();
-  std::vector<OverheadSample> overhead;
-  for (const auto& [name, sample] : measured.overhead) overhead.push_back(sample);
+  const Promised promised = PromisedBy(engine_);
   return PrepareStart(engine_.host, guest, TRY(engine_.table.Claims()), TRY(engine_.quarantine.List()),
-                      CountByUse(LedgerOf(engine_.book.All()), measured.peaks, measured.reserved), overhead,
-                      engine_.settings, purpose);
+                      promised.ledger, promised.overhead, engine_.settings, purpose);
 }
 
 Result<Operation> GuestVerbs::Create(const v1::CreateGuestRequest& request) {
@@ -93,7 +90,8 @@ Result<Operation> GuestVerbs::CreateAndStart(const OperationRequest& request, co
     guest->operation = request.verb;
     guest->reservation = prepared->placement.reservation;
     // Only now it has its slot.
-    prepared->plan = MakeLaunchPlan(guest->stored, prepared->devices, prepared->placement, engine_.settings);
+    prepared->plan = MakeLaunchPlan(guest->stored, prepared->devices, prepared->placement,
+                                    prepared->admission, engine_.settings);
   }
   (void)engine_.book.Change(*guest, [](StoredGuest& stored) {
     stored.guest.set_state(v1::Guest::STARTING);

@@ -2,8 +2,8 @@
 
 #include "server/placement/choose.h"
 #include "server/placement/core_pick.h"
+#include "server/placement/cpus_to_share.h"
 #include "server/placement/host_cpus.h"
-#include "server/placement/subsets.h"
 
 namespace berth::server {
 namespace {
@@ -54,19 +54,7 @@ class Assembly {
   }
 
   // What is left to share once the guest's own CPUs are taken.
-  host::CpuSet SharedCpus(NodeMask nodes) const {
-    host::CpuSet shared;
-    for (int node : IndicesOf(nodes)) {
-      if (!model_.common_pool) shared = shared | model_.nodes[node].shared_cpus;
-      for (int index : model_.nodes[node].cores) {
-        const HostModel::Core& core = model_.cores[index];
-        for (size_t i = 0; model_.common_pool && i < core.cpus.size(); ++i) {
-          if (free_[index] >> i & 1) shared.Insert(core.cpus[i]);
-        }
-      }
-    }
-    return shared;
-  }
+  host::CpuSet SharedCpus(NodeMask nodes) const { return CpusToShare(model_, free_, nodes); }
 
   NodeMask NodesOf(int guest_node) const {
     NodeMask nodes = 0;

@@ -279,6 +279,23 @@ Status FakeHost::Place(const std::string&, const std::string& child, int id, con
   return Ok();
 }
 
+Status FakeHost::ChangeCpus(const std::string&, const std::string& child, const host::CpuSet& cpus) {
+  if (stopped()) return Fail(Stopped());
+  MutexLock lock(mutex_);
+  if (!child.empty()) places_[child] = cpus.ToString();
+  return Ok();
+}
+
+std::vector<std::string> FakeHost::FindMisplaced(const std::string&, host::GuestPlaces) {
+  MutexLock lock(mutex_);
+  return misplaced_;
+}
+
+void FakeHost::Misplace(std::vector<std::string> found) {
+  MutexLock lock(mutex_);
+  misplaced_ = std::move(found);
+}
+
 std::vector<std::string> FakeHost::log() {
   MutexLock lock(mutex_);
   return log_;

@@ -31,6 +31,8 @@ class FakeHost final : public HostEffects {
   Result<VfioDevice> Locate(const VfioDeviceName& device) override;
   Status Place(const std::string& cgroup, const std::string& child, int id,
                const host::CpuSet& cpus) override;
+  Status ChangeCpus(const std::string& cgroup, const std::string& child, const host::CpuSet& cpus) override;
+  std::vector<std::string> FindMisplaced(const std::string& cgroup, host::GuestPlaces places) override;
 
   // What differs from the host as it was at first: "driver 0000:03:00.0" → "vfio-pci".
   std::map<std::string, std::string> Changes();
@@ -43,6 +45,8 @@ class FakeHost final : public HostEffects {
   host::HostSnapshot& facts() { return facts_; }
   // The function no longer answers; with `for_good` a reset does not help.
   void Lose(const std::string& address, bool for_good = false);
+  // What FindMisplaced finds from now on.
+  void Misplace(std::vector<std::string> found);
   // As the kernel: "add@/devices/pci0000:00/0000:00:03.0" of the subsystem "pci".
   void TellChange(const std::string& event, const std::string& subsystem);
   // Every Apply, or Undo, of this kind fails from now on.
@@ -70,6 +74,7 @@ class FakeHost final : public HostEffects {
   std::set<std::string> fail_apply_ GUARDED_BY(mutex_), fail_undo_ GUARDED_BY(mutex_);
   std::map<std::string, bool> lost_ GUARDED_BY(mutex_);  // Functions, and whether for good.
   std::map<std::string, std::string> places_ GUARDED_BY(mutex_);
+  std::vector<std::string> misplaced_ GUARDED_BY(mutex_);
   std::vector<std::string> log_ GUARDED_BY(mutex_);
   int changes_made_ GUARDED_BY(mutex_) = 0;
   int stop_at_ GUARDED_BY(mutex_) = -1;

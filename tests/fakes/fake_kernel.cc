@@ -210,7 +210,13 @@ void FakeKernel::AddControllers(const std::string& directory) {
     tree_.Write(directory + "/" + name, "\n");
     tree_.Write(directory + "/" + name + ".effective", inherited.empty() ? "0-3\n" : inherited);
   }
-  if (!tree_.Has(directory + "/cpu.weight")) tree_.Write(directory + "/cpu.weight", "100\n");
+  const std::pair<const char*, const char*> files[] = {
+      {"cpu.weight", "100"}, {"cpu.max", "max 100000"},    {"memory.min", "0"},
+      {"memory.low", "0"},   {"memory.high", "max"},       {"memory.max", "max"},
+      {"io.max", ""},        {"io.weight", "default 100"}, {"cgroup.controllers", "cpuset cpu io memory"}};
+  for (const auto& [name, value] : files) {
+    if (!tree_.Has(directory + "/" + name)) tree_.Write(directory + "/" + name, std::string(value) + "\n");
+  }
 }
 
 std::vector<std::string> FakeKernel::ChildrenOf(const std::string& directory) const {
@@ -237,7 +243,7 @@ int FakeKernel::WriteCgroup(const std::string& directory, const std::string& nam
   if (name == "cgroup.procs" || name == "cgroup.threads") {
     return tree_.Write(file, tree_.Read(file) + value + "\n"), 0;
   }
-  tree_.Write(file, value + "\n");
+  tree_.Write(file, (name == "io.weight" ? "default " + value : value) + "\n");
   if (name != "cpuset.cpus" && name != "cpuset.mems") return 0;
   const std::string above = tree_.Read(SplitLast(directory, '/').first + "/" + name + ".effective");
   const CpuSet wanted = CpuSet::Parse(value).value(), limit = CpuSet::Parse(above).value();

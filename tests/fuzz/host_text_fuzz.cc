@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "host/control/cgroup.h"
+#include "host/control/page_location.h"
 #include "host/control/record.h"
 #include "host/cpu_set.h"
 #include "host/mdev_definition.h"
@@ -40,7 +41,7 @@ void RecordRoundTrip(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(bytes) + 1, size - 1);
-  switch (bytes[0] % 14) {
+  switch (bytes[0] % 15) {
     case 0:
       RoundTrip<berth::host::CpuSet>(text);
       break;
@@ -79,6 +80,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       break;
     case 12:
       RecordRoundTrip<berth::mdev::VgpuTypeChange>(text);
+      break;
+    case 14:
+      (void)berth::host::ParseMappings(text);
       break;
     default:
       RecordRoundTrip<berth::vfio::DriverChange>(text);

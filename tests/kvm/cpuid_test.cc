@@ -58,6 +58,16 @@ TEST(ApicId, FieldsAreAsWideAsTheyNeedToBe) {
   EXPECT_EQ(ApicId(topology, 17), 1u << 4 | 2u << 2 | 2u);
 }
 
+// Linux, cacheinfo_amd_init_llc_id: on family 17h up to model 1fh the last-level cache is ApicId >> 3.
+TEST(ApicId, SocketsAreEightIdsApart) {
+  const CpuTopology topology{.sockets = 2, .cores_per_socket = 2, .threads_per_core = 1};
+  EXPECT_EQ(ApicId(topology, 1), 1u);
+  EXPECT_EQ(ApicId(topology, 2), 8u);
+  EXPECT_EQ(Find(GuestCpuid(IntelHost(), {.topology = topology}), 0xb, 1)->eax, 3u);
+  // Where ids would need more than a byte, only as far as they need to be.
+  EXPECT_EQ(ApicId({.sockets = 64, .cores_per_socket = 2, .threads_per_core = 1}, 126), 126u);
+}
+
 TEST(ApicId, IsUnique) {
   for (const CpuTopology& topology : {CpuTopology{1, 1, 1}, CpuTopology{4, 5, 2}, CpuTopology{2, 64, 1}}) {
     std::set<uint32_t> ids;

@@ -33,7 +33,8 @@ TEST_F(CgroupTest, MakesAThreadedDomainWithAChildForEveryKindOfThread) {
   EXPECT_EQ(tree_.Read("sys/fs/cgroup/berth/web1/vcpu0/cgroup.type"), "threaded\n");
   EXPECT_EQ(ReadCgroup(tree_.roots(), change, "vcpu0")->effective_cpus, CpuSet{1});
   const CgroupState whole = ReadCgroup(tree_.roots(), change, "").value();
-  EXPECT_EQ(whole.limits, change.limits);
+  EXPECT_EQ(whole.limits.cpus, change.limits.cpus);
+  EXPECT_EQ(whole.limits.cpu_weight, change.limits.cpu_weight);
   EXPECT_EQ(whole.effective_memory_nodes, CpuSet{0});
   EXPECT_THAT(ListGuestCgroups(tree_.roots()), ElementsAre("web1"));
 }
@@ -102,8 +103,58 @@ TEST_F(CgroupTest, IsUndoneAfterACrashAtEveryStep) {
   }
 }
 
+TEST_F(CgroupTest, EveryLimitIsTheKernelsFile) {
+  const CgroupLimits limits{.cpu_max_millicpu = 1500,
+                            .memory_min = 4097,
+                            .memory_low = 8192,
+                            .memory_high = 1 << 20,
+                            .memory_max = 2 << 20,
+                            .io_weight = 50,
+                            .io_max = {{.device = "8:0", .write_bytes = 1000}}};
+  const auto change = PlanCgroup(tree_.roots(), "web1", limits, {}).value();
+  ASSERT_TRUE(CreateCgroup(kernel_.control(), change));
+  const std::string path = "sys/fs/cgroup/berth/web1/";
+  EXPECT_EQ(tree_.Read(path + "cpu.max"), "150000 100000\n");
+  EXPECT_EQ(tree_.Read(path + "memory.min"), "4096\n");
+  EXPECT_EQ(tree_.Read(path + "memory.max"), "2097152\n");
+  EXPECT_EQ(tree_.Read(path + "io.max"), "8:0 rbps=max wbps=1000 riops=max wiops=max\n");
+  EXPECT_TRUE(FindDifferences(tree_.path() + "/" + path, limits).empty());
+
+  tree_.Write(path + "cpu.max", "max 100000\n");
+  tree_.Write(path + "memory.high", "max\n");  // The autopilot's to change.
+  EXPECT_THAT(FindDifferences(tree_.path() + "/" + path, limits),
+              ElementsAre("cpu.max is max 100000, not 150000 100000"));
+}
+
+TEST_F(CgroupTest, TheParentProtectsWhatItsGuestsAreProtectedFor) {
+  for (const char* name : {"a", "b"}) {
+    const auto change = PlanCgroup(tree_.roots(), name, {.memory_min = 1 << 20}, {}).value();
+    ASSERT_TRUE(CreateCgroup(kernel_.control(), change));
+  }
+  EXPECT_EQ(tree_.Read("sys/fs/cgroup/berth/memory.min"), "2097152\n");
+  ASSERT_TRUE(RemoveCgroup(kernel_.control(), {.path = "berth/a", .limits = {}, .children = {}}));
+  EXPECT_EQ(tree_.Read("sys/fs/cgroup/berth/memory.min"), "1048576\n");
+}
+
+TEST_F(CgroupTest, ADelegatedParentKeepsItsProcessesAndStays) {
+  HostControl control = kernel_.control();
+  control.roots.guests_cgroup = "system.slice/guests.service";
+  EXPECT_EQ(PlanCgroup(control.roots, "web1", {}, {}).error().reason(), "CGROUP_PARENT_NOT_FOUND");
+  const std::string parent = "sys/fs/cgroup/system.slice/guests.service/";
+  tree_.Write(parent + "cgroup.controllers", "cpuset cpu io memory\n");
+  tree_.Write(parent + "cgroup.subtree_control", "\n");
+  tree_.Write(parent + "cgroup.procs", "17\n");
+  const auto change = PlanCgroup(control.roots, "web1", {.cpus = {1}}, {}).value();
+  ASSERT_TRUE(CreateCgroup(control, change));
+  EXPECT_EQ(tree_.Read(parent + "keeper/cgroup.procs"), "\n17\n");
+  EXPECT_THAT(ListGuestCgroups(control.roots), ElementsAre("web1"));
+  ASSERT_TRUE(RemoveCgroup(control, change));
+  EXPECT_FALSE(tree_.Has(parent + "web1"));
+  EXPECT_TRUE(tree_.Has(parent + "keeper/cgroup.procs"));
+}
+
 TEST_F(CgroupTest, PlanRefusesWhatCannotBe) {
-  const auto reason = [&](const std::string& guest, const CgroupCpus& limits,
+  const auto reason = [&](const std::string& guest, const CgroupLimits& limits,
                           const std::vector<CgroupChild>& children) {
     const auto change = PlanCgroup(tree_.roots(), guest, limits, children);
     return change ? "" : change.error().reason();
@@ -113,6 +164,8 @@ TEST_F(CgroupTest, PlanRefusesWhatCannotBe) {
   EXPECT_EQ(reason("a", {}, {{.name = "cgroup.procs"}}), "BAD_CGROUP_NAME");
   EXPECT_EQ(reason("a", {.cpu_weight = 0}, {}), "BAD_CPU_WEIGHT");
   EXPECT_EQ(reason("a", {.cpu_weight = 10001}, {}), "BAD_CPU_WEIGHT");
+  EXPECT_EQ(reason("a", {.cpu_max_millicpu = 9}, {}), "BAD_CPU_MAX");
+  EXPECT_EQ(reason("a", {.io_weight = 0}, {}), "BAD_IO_WEIGHT");
   ASSERT_TRUE(CreateCgroup(kernel_.control(), Plan()));
   EXPECT_EQ(reason("web1", {}, {}), "CGROUP_EXISTS");
   tree_.Write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");

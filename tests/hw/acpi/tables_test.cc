@@ -82,6 +82,17 @@ TEST(Acpi, IaslCompilesTheDsdtItDisassembled) {
   EXPECT_THAT(source, HasSubstr("0x0000001000000000"));  // The 64-bit window.
 }
 
+TEST(Acpi, TheRootIsOnTheNodeThatAllDevicesAreOn) {
+  const auto root_has_node = [](const Description& machine) {
+    const std::string source = Disassemble(BuildDsdt(machine), false);
+    return source.find("Name (_PXM") < source.find("Device (S18)");
+  };
+  Description machine = Machine();
+  EXPECT_TRUE(root_has_node(machine));
+  machine.pci_nodes.push_back({0x20, 0});
+  EXPECT_FALSE(root_has_node(machine));
+}
+
 TEST(Acpi, IaslUnderstandsTheFadt) {
   const std::string source = Disassemble(BuildFadt(Machine(), 0xe0000), false);
   EXPECT_THAT(source, HasSubstr("Hardware Reduced (V5) : 1"));

@@ -20,7 +20,7 @@ struct Planned {
   LaunchPlan plan;
 };
 
-Planned PlanFor(const std::string& change, bool vhost_net = false) {
+Planned PlanFor(const std::string& change, bool vhost_net = false, const Admission& admission = {}) {
   Planned planned;
   planned.stored.slot = 3;
   planned.stored.guest.set_name("guests/web");
@@ -37,7 +37,7 @@ Planned PlanFor(const std::string& change, bool vhost_net = false) {
   auto placement = Place(host, {}, ToPlacementRequest(spec, planned.devices));
   EXPECT_TRUE(placement) << placement.error().message();
   planned.placement = *placement;
-  planned.plan = MakeLaunchPlan(planned.stored, planned.devices, planned.placement,
+  planned.plan = MakeLaunchPlan(planned.stored, planned.devices, planned.placement, admission,
                                 {.runtime_dir = "/run/berth", .first_user = 100000, .vhost_net = vhost_net});
   return planned;
 }
@@ -190,7 +190,68 @@ TEST(LaunchPlan, EveryVcpuHasItsPlace) {
   const auto& cgroup = std::get<CgroupStep>(planned.plan.steps.back());
   EXPECT_EQ(cgroup.limits.cpus, (host::CpuSet{4, 5}));
   EXPECT_EQ(cgroup.limits.memory_nodes, host::CpuSet{1});
-  EXPECT_EQ(cgroup.children.size(), 3u);
+  EXPECT_EQ(cgroup.children.size(), 4u);
+}
+
+TEST(LaunchPlan, TheGuestsPolicyIsItsCgroupsLimits) {
+  const Admission admission{.cpu_weight = 400,
+                            .cpu_limit_millicpus = 1000,
+                            .memory_reserved_bytes = 32 * kMiB,
+                            .memory_limit_bytes = 96 * kMiB};
+  const auto cgroup = std::get<CgroupStep>(PlanFor(R"(cpus { vcpu_count: 2 } resource_policy { io_weight: 50
+                 io_limits { path: '/dev/vda' write_bytes_per_second: 1000 } })",
+                                                   false, admission)
+                                               .plan.steps.back());
+  EXPECT_EQ(cgroup.limits.cpu_weight, 400u);
+  EXPECT_EQ(cgroup.limits.cpu_max_millicpu, 1000u);
+  EXPECT_EQ(cgroup.limits.memory_min, 32 * kMiB);
+  EXPECT_EQ(cgroup.limits.memory_max, 96 * kMiB);
+  EXPECT_EQ(cgroup.limits.io_weight, 50u);
+  ASSERT_EQ(cgroup.disks.size(), 1u);
+  EXPECT_EQ(cgroup.disks[0].limit.write_bytes, 1000u);
+}
+
+TEST(LaunchPlan, ALimitOfTimeIsForVcpusThatShare) {
+  const Planned planned = PlanFor("cpus { vcpu_count: 3 } placement { cpu_policy: MIXED dedicated_vcpus: 0 }",
+                                  false, {.cpu_limit_millicpus = 1000});
+  EXPECT_FALSE(std::get<CgroupStep>(planned.plan.steps.back()).limits.cpu_max_millicpu);
+  EXPECT_FALSE(planned.plan.vcpu_places[0].limits.cpu_max_millicpu);
+  EXPECT_EQ(planned.plan.vcpu_places[1].limits.cpu_max_millicpu, 500u);
+}
+
+TEST(LaunchPlan, EvenNodesHaveTheirPartOfTheGuestAndTheHostsDistances) {
+  const LaunchPlan plan =
+      PlanFor("cpus { vcpu_count: 4 } memory { size_bytes: 134217728 node_count: 2 }").plan;
+  const auto& machine = plan.build.machine();
+  ASSERT_EQ(machine.memory_nodes_size(), 2);
+  EXPECT_EQ(machine.memory_nodes(0).size_bytes(), 64 * kMiB);
+  EXPECT_THAT(machine.memory_nodes(0).distances(), ElementsAre(10, 20));
+  EXPECT_THAT(machine.cpus().node_of_vcpu(), ElementsAre(0, 0, 1, 1));
+}
+
+TEST(LaunchPlan, EvenNodesAreSocketsWhereTheOwnerDoesNotSay) {
+  const auto sockets = [](const std::string& change) {
+    return PlanFor(change).plan.build.machine().cpus().sockets();
+  };
+  EXPECT_EQ(sockets("cpus { vcpu_count: 4 } memory { size_bytes: 134217728 node_count: 2 }"), 2u);
+  EXPECT_EQ(sockets("cpus { vcpu_count: 3 } memory { size_bytes: 134217728 node_count: 2 }"), 1u);
+  EXPECT_EQ(sockets("cpus { vcpu_count: 4 socket_count: 1 } memory { size_bytes: 134217728 node_count: 2 }"),
+            1u);
+  // vCPU 1 is on the first node, 0 on the second: no run of vCPUs is a socket.
+  EXPECT_EQ(sockets(R"(cpus { vcpu_count: 2 }
+                       memory { size_bytes: 0 nodes { size_bytes: 67108864 vcpus: 1 }
+                                nodes { size_bytes: 67108864 vcpus: 0 } })"),
+            1u);
+}
+
+TEST(LaunchPlan, DedicatedVcpusAreSiblingsWhereTheirHostCpusAre) {
+  const auto threads = [](const std::string& change) {
+    return PlanFor(change).plan.build.machine().cpus().threads_per_core();
+  };
+  EXPECT_EQ(threads("cpus { vcpu_count: 4 } placement { cpu_policy: DEDICATED }"), 2u);
+  EXPECT_EQ(threads("cpus { vcpu_count: 4 } placement { cpu_policy: SHARED }"), 1u);
+  EXPECT_EQ(threads("cpus { vcpu_count: 2 } placement { cpu_policy: DEDICATED sibling_policy: ISOLATE }"),
+            1u);
 }
 
 TEST(LaunchPlan, GuestNodesKeepTheirVcpusMemoryAndDevices) {
