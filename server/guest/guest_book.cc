@@ -37,10 +37,12 @@ Result<GuestPtr> GuestBook::Insert(StoredGuest guest, const std::vector<Claim>& 
   return entry;
 }
 
-Status GuestBook::Change(GuestEntry& entry, const std::function<void(StoredGuest&)>& change) {
+Status GuestBook::Change(GuestEntry& entry, const std::function<void(StoredGuest&)>& change,
+                         bool ends_operation) {
   MutexLock lock(entry.mutex);
   const v1::Guest::State before = entry.stored.guest.state();
   change(entry.stored);
+  if (ends_operation) entry.operation.clear();
   if (entry.stored.guest.state() != before) {
     events_.Publish(EventOf(entry.stored.guest, v1::Event::GUEST_STATE_CHANGED));
   }

@@ -76,7 +76,9 @@ class GuestBook {
   Result<GuestPtr> Insert(StoredGuest guest, const std::vector<Claim>& claims);
   // Changes the guest and stores it; tells those who watch if its state changed. A failure to store is also
   // logged: the guest in memory has changed anyway.
-  Status Change(GuestEntry& entry, const std::function<void(StoredGuest&)>& change);
+  // `ends_operation`: with the change, its operation is over, so that whoever hears of it can begin another.
+  Status Change(GuestEntry& entry, const std::function<void(StoredGuest&)>& change,
+                bool ends_operation = false);
   // As GuestTable::Remove.
   Status Remove(GuestEntry& entry);
 

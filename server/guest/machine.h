@@ -29,9 +29,10 @@ inline constexpr std::chrono::seconds kPulledOutTime{30};
 
 // Lets the VMM go and puts everything back that was changed for it, ending the process if it is still there.
 // The caller holds the guest's operation. The state becomes `after`, with `why` as its error; FAILED if
-// something could not be put back, which is then the result.
+// something could not be put back, which is then the result. `ends_operation`: with that state, as
+// GuestBook::Change.
 Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
-                      const std::optional<Error>& why);
+                      const std::optional<Error>& why, bool ends_operation = false);
 // Why a machine ended that nobody told to, if that was a fault: VCPU_FAILED, GUEST_PANICKED, VMM_DIED,
 // VMM_PROTOCOL_ERROR.
 std::optional<Error> FaultOf(GuestEntry& guest);

@@ -32,7 +32,7 @@ void HideMachine(const Result<host::HostSnapshot>& host, v1::Guest* guest) {
 }  // namespace
 
 Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
-                      const std::optional<Error>& why) {
+                      const std::optional<Error>& why, bool ends_operation) {
   const std::shared_ptr<Vmm> running = guest.GetVmm();
   if (running && HasMetadata(guest.Get().spec())) {
     // One that does not answer leaves what a crash leaves.
@@ -63,11 +63,12 @@ Status ReleaseMachine(Engine& engine, GuestEntry& guest, v1::Guest::State after,
     after = v1::Guest::FAILED;
   }
   const Result<host::HostSnapshot> host = engine.host.Snapshot();
-  (void)engine.book.Change(guest, [&](StoredGuest& stored) {
+  const auto change = [&](StoredGuest& stored) {
     HideMachine(host, &stored.guest);
     stored.guest.set_state(after);
     if (shown) *stored.guest.mutable_error() = ToRpcStatus(*shown);
-  });
+  };
+  (void)engine.book.Change(guest, change, ends_operation);
   return undone;
 }
 

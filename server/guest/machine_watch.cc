@@ -31,6 +31,8 @@ bool HasEnded(const GuestEntry& guest) REQUIRES(guest.mutex) {
          guest.machine_state == control::FAILED;
 }
 
+void Settle(Engine& engine, const GuestPtr& guest);
+
 // The machine ended of itself: on a thread of its own, with the guest's operation.
 void TakeApart(Engine& engine, const GuestPtr& guest) {
   std::shared_ptr<Vmm> vmm;
@@ -49,8 +51,10 @@ void TakeApart(Engine& engine, const GuestPtr& guest) {
     (void)vmm->Call(quit, {}, kQuitTimeout);  // However it answers, its process ends now.
   }
   vmm.reset();
-  (void)ReleaseMachine(engine, *guest, fault ? v1::Guest::FAILED : v1::Guest::STOPPED, fault);
-  EndOperation(engine, guest);
+  // There is no operation that a client could wait for: it sees the state, and may start the guest at once.
+  (void)ReleaseMachine(engine, *guest, fault ? v1::Guest::FAILED : v1::Guest::STOPPED, fault,
+                       /*ends_operation=*/true);
+  Settle(engine, guest);
 }
 
 // Devices left the running machine, or failed, while nobody was doing anything with the guest: on a thread of
