@@ -1,20 +1,13 @@
 #include "block/crypto/secret.h"
 
-#include <map>
-
-#include "base/mutex.h"
+#include "block/named_objects.h"
 
 namespace berth::block {
 namespace {
 
-struct Registry {
-  Mutex mutex;
-  std::map<std::string, SecretBytes> by_id GUARDED_BY(mutex);
-};
-
-Registry& TheRegistry() {
-  static Registry registry;
-  return registry;
+NamedObjects<SecretBytes>& AllSecrets() {
+  static NamedObjects<SecretBytes> all;
+  return all;
 }
 
 int SextetOf(char c) {
@@ -28,21 +21,13 @@ int SextetOf(char c) {
 }  // namespace
 
 Status DefineSecret(const std::string& id, SecretBytes secret) {
-  Registry& registry = TheRegistry();
-  MutexLock lock(registry.mutex);
-  if (!registry.by_id.emplace(id, std::move(secret)).second) {
-    return Fail(Code::kAlreadyExists, "attempt to add duplicate property '{}' to object (type 'container')",
-                id);
-  }
-  return Ok();
+  return AllSecrets().Define(id, std::move(secret));
 }
 
 Result<SecretBytes> FindSecret(const std::string& id) {
-  Registry& registry = TheRegistry();
-  MutexLock lock(registry.mutex);
-  const auto found = registry.by_id.find(id);
-  if (found == registry.by_id.end()) return Fail(Code::kNotFound, "No secret with id '{}'", id);
-  return found->second;
+  auto secret = AllSecrets().Find(id);
+  if (!secret) return Fail(Code::kNotFound, "No secret with id '{}'", id);
+  return *std::move(secret);
 }
 
 Result<SecretBytes> DecodeBase64(std::string_view text) {

@@ -1,11 +1,11 @@
 #include "block/filter/throttle.h"
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <thread>
 
 #include "block/filter/filter_image.h"
+#include "block/named_objects.h"
 
 namespace berth::block {
 namespace {
@@ -16,14 +16,9 @@ constexpr std::string_view kWhose[] = {"total", "read", "write"};
 // As much as a bucket counts without losing a unit.
 constexpr uint64_t kMaxRate = 1'000'000'000'000'000;
 
-struct Registry {
-  Mutex mutex;
-  std::map<std::string, std::shared_ptr<ThrottleGroup>, std::less<>> by_id GUARDED_BY(mutex);
-};
-
-Registry& TheRegistry() {
-  static Registry registry;
-  return registry;
+NamedObjects<std::shared_ptr<ThrottleGroup>>& AllGroups() {
+  static NamedObjects<std::shared_ptr<ThrottleGroup>> all;
+  return all;
 }
 
 Result<uint64_t> TakeRate(Options* options, const std::string& name) {
@@ -73,11 +68,9 @@ class ThrottleImage final : public FilterImage {
 Result<std::unique_ptr<FormatImage>> Open(OpenContext* context) {
   const auto id = Take(&context->options, "throttle-group");
   if (!id) return Fail(Code::kInvalidArgument, "Please specify a throttle group");
-  Registry& registry = TheRegistry();
-  MutexLock lock(registry.mutex);
-  const auto found = registry.by_id.find(*id);
-  if (found == registry.by_id.end()) return Fail(Code::kNotFound, "Throttle group '{}' does not exist", *id);
-  return std::make_unique<ThrottleImage>(context, found->second);
+  auto group = AllGroups().Find(*id);
+  if (!group) return Fail(Code::kNotFound, "Throttle group '{}' does not exist", *id);
+  return std::make_unique<ThrottleImage>(context, *std::move(group));
 }
 
 }  // namespace
@@ -128,13 +121,7 @@ void ThrottleGroup::WaitFor(const Request& request) {
 }
 
 Status DefineThrottleGroup(const std::string& id, std::shared_ptr<ThrottleGroup> group) {
-  Registry& registry = TheRegistry();
-  MutexLock lock(registry.mutex);
-  if (!registry.by_id.emplace(id, std::move(group)).second) {
-    return Fail(Code::kAlreadyExists, "attempt to add duplicate property '{}' to object (type 'container')",
-                id);
-  }
-  return Ok();
+  return AllGroups().Define(id, std::move(group));
 }
 
 const Format kThrottleFormat{.name = "throttle", .open = Open};
