@@ -8,6 +8,11 @@ qemu_memory() {
   mkdir "$memory_directory"
   mount -t tmpfs -o size=0,huge=always tmpfs "$memory_directory"
 }
+# Sets ram, the arguments that give a guest memory_mib of it.
+qemu_ram() {
+  ram=(-m "$memory_mib" -object "memory-backend-file,id=ram,size=${memory_mib}M,mem-path=$memory_directory,share=on"
+    -machine memory-backend=ram)
+}
 
 # monitor_q35 CONSOLE-LOG COMMAND-LINE DEVICE...: starts the guest in the background and sets vmm_pid. Devices are
 # disk:IMAGE, tap:INTERFACE:MAC, rng, pci:ADDRESS, mdev:UUID.
@@ -45,9 +50,9 @@ qemu_start() {
       mdev) arguments+=(-device "vfio-pci,sysfsdev=/sys/bus/mdev/devices/$value") ;;
     esac
   done
-  qemu-system-x86_64 -name guest,debug-threads=on -nodefaults -no-user-config -display none -monitor none -serial "file:$log" \
-    -accel kvm -cpu host -smp "$cpus,sockets=1,cores=$cpus,threads=1" -m "$memory_mib" \
-    -object "memory-backend-file,id=ram,size=${memory_mib}M,mem-path=$memory_directory,share=on" -machine memory-backend=ram \
+  qemu_ram
+  qemu-system-x86_64 -name guest,debug-threads=on -nodefaults -no-user-config -display none -monitor none \
+    -serial "file:$log" -accel kvm -cpu host -smp "$cpus,sockets=1,cores=$cpus,threads=1" "${ram[@]}" \
     -kernel "$guest_kernel" -initrd "$guest_initrd" -append "$command_line" "${arguments[@]}" \
     </dev/null >"$log.messages" 2>&1 &
   vmm_pid=$!
