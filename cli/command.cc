@@ -2,12 +2,9 @@
 
 #include <array>
 
+#include "proto/guest_name.h"
+
 namespace berth::cli {
-namespace {
-
-constexpr std::string_view kGuests = "guests/";
-
-}  // namespace
 
 std::span<const Command* const> Commands() {
   static constexpr std::array kCommands = {
@@ -21,11 +18,9 @@ std::span<const Command* const> Commands() {
 }
 
 std::string GuestName(const std::string& argument) {
-  return argument.starts_with(kGuests) ? argument : std::string(kGuests) + argument;
+  return argument.starts_with(kGuestsCollection) ? argument : std::string(kGuestsCollection) + argument;
 }
 
-std::string GuestId(const std::string& argument) {
-  return argument.starts_with(kGuests) ? argument.substr(kGuests.size()) : argument;
-}
+std::string GuestId(const std::string& argument) { return GuestIdOf(argument); }
 
 }  // namespace berth::cli

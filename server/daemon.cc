@@ -5,14 +5,13 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
 #include <thread>
 
 #include <grpcpp/impl/service_type.h>
 
 #include "base/log.h"
+#include "base/pause.h"
 #include "base/trace.h"
 #include "server/api/services.h"
 #include "server/autopilot/autopilot.h"
@@ -117,12 +116,9 @@ class BerthDaemon final : public Daemon {
 
  private:
   void DeleteExpired(const std::stop_token& stop) {
-    std::mutex mutex;
-    std::condition_variable_any stopped;
-    std::unique_lock lock(mutex);
     while (!stop.stop_requested()) {
       verbs_.DeleteExpired();
-      stopped.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
+      Pause(stop, std::chrono::seconds(1));
     }
   }
 

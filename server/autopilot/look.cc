@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "proto/guest_name.h"
 #include "server/guest/resource_policy.h"
 #include "server/guest/spec_check.h"
 #include "server/placement/host_model.h"
@@ -16,22 +17,12 @@ constexpr std::chrono::milliseconds kAnswerTime{1000};
 constexpr std::chrono::seconds kSilentTime{60};
 constexpr size_t kMaxGoneGuests = 256;  // Whose overhead is remembered.
 
-GuestSize SizeOf(const v1::GuestSpec& spec) {
-  const uint64_t page = static_cast<uint64_t>(spec.memory().page_size_bytes());
-  return {.memory_bytes = static_cast<uint64_t>(MemorySize(spec)),
-          .page_size_bytes = page == 0 ? kOrdinaryPageBytes : page,
-          .vcpus = spec.cpus().vcpu_count(),
-          .devices = spec.disks_size() + spec.network_interfaces_size() + (spec.entropy_device() ? 1 : 0) +
-                     (spec.memory().balloon() ? 1 : 0) + 1,
-          .assigned_devices = spec.assigned_devices_size()};
-}
-
 double Seconds(HostLook::Clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
 }  // namespace
 
 std::string CgroupOf(const host::HostRoots& roots, const std::string& guest) {
-  return roots.guests_cgroup + "/" + guest.substr(guest.find('/') + 1);
+  return roots.guests_cgroup + "/" + GuestIdOf(guest);
 }
 
 std::string FrozenMark(const Engine& engine, const v1::Guest& guest) {

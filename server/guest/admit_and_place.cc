@@ -6,7 +6,6 @@
 #include "server/guest/field_error.h"
 #include "server/guest/placement_request.h"
 #include "server/guest/resource_policy.h"
-#include "server/guest/spec_check.h"
 
 namespace berth::server {
 namespace {
@@ -18,13 +17,7 @@ int DedicatedVcpus(const PlacementRequest& request) {
 }
 
 GuestDemand DemandOf(const v1::GuestSpec& spec, const PlacementRequest& request, const HostPolicy& policy) {
-  const int devices = spec.disks_size() + spec.network_interfaces_size() + (spec.entropy_device() ? 1 : 0) +
-                      (spec.memory().balloon() ? 1 : 0) + 1;  // The console.
-  return {.size = {.memory_bytes = static_cast<uint64_t>(MemorySize(spec)),
-                   .page_size_bytes = request.page_size_bytes,
-                   .vcpus = request.vcpu_count,
-                   .devices = devices,
-                   .assigned_devices = spec.assigned_devices_size()},
+  return {.size = SizeOf(spec),
           .dedicated_vcpus = DedicatedVcpus(request),
           .passthrough = spec.assigned_devices_size() > 0,
           .policy = PolicyOf(spec.resource_policy(), policy.guest_defaults)};

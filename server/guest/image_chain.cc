@@ -110,8 +110,7 @@ Result<std::optional<block::BackingReference>> LookInside(const std::string& pat
   const auto opened = format->open(&context);
   if (opened) return (*opened)->backing_reference();
   if (!opened.error().reason().empty()) return Fail(opened.error());
-  const bool system = opened.error().code() != Code::kInvalidArgument;
-  return Fail(ImageError(system ? opened.error().code() : Code::kInvalidArgument, "IMAGE_MALFORMED", path,
+  return Fail(ImageError(opened.error().code(), "IMAGE_MALFORMED", path,
                          fmt::format("{}: {}", path, opened.error().message())));
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "net/host/mac_address.h"
+#include "proto/guest_name.h"
 #include "server/guest/device_spec_check.h"
 #include "server/guest/placement_view.h"
 #include "server/guest/resource_policy.h"
@@ -42,7 +43,7 @@ class Planner {
   }
 
   void AddMachine() {
-    machine_->set_name(guest_.name().substr(guest_.name().find('/') + 1));
+    machine_->set_name(GuestIdOf(guest_.name()));
     machine_->set_uid(guest_.uid());
     machine_->set_on_reset(spec_.on_reset() == v1::STOP ? control::ON_RESET_QUIT : control::ON_RESET_RESTART);
     machine_->set_sandbox(settings_.sandbox);
@@ -103,7 +104,7 @@ class Planner {
     if (CanMerge(spec_) && PolicyOf(spec_.resource_policy(), settings_.policy.guest_defaults).merge_pages) {
       node->set_mergeable(true);
     } else {
-      node->set_memory_fd(Add(MemoryDescriptor{.name = fmt::format("{}-memory{}", machine_->name(), index),
+      node->set_memory_fd(Add(MemoryDescriptor{.name = MemoryFileName(machine_->name(), index),
                                                .size_bytes = size_bytes,
                                                .page_size_bytes = page_size == 0 ? 4096 : page_size}));
     }

@@ -1,6 +1,7 @@
 #include <set>
 
 #include "host/pci_address.h"
+#include "proto/guest_name.h"
 #include "server/guest/machine.h"
 #include "server/guest/open_descriptors.h"
 #include "server/guest/placement_check.h"
@@ -81,7 +82,7 @@ Result<std::shared_ptr<Vmm>> StartProcess(Engine& engine, const GuestPtr& guest,
   ProcessChange process;
   LaunchedVmm launched =
       TRY(Launch({.program = engine.vmm_program,
-                  .name = guest->name.substr(guest->name.find('/') + 1),
+                  .name = GuestIdOf(guest->name),
                   .uuid = guest->uid,
                   .runtime_dir = runtime_dir,
                   .limits = prepared.plan.limits,

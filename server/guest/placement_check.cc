@@ -1,12 +1,12 @@
 #include "server/guest/placement_check.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 
 #include <fmt/ranges.h>
 
 #include "base/log.h"
+#include "base/pause.h"
+#include "proto/guest_name.h"
 #include "server/guest/placement_view.h"
 
 namespace berth::server {
@@ -25,9 +25,9 @@ host::GuestPlaces PlacesOf(const v1::Guest& guest) {
   child(kEmulatorChild, ToCpuSet(placement.emulator_cpus()), guest.process_id());
   child(kIoChild, ToCpuSet(placement.io_cpus()), 0);
   const uint64_t page_size = guest.spec().memory().page_size_bytes();
-  const std::string id = guest.name().substr(guest.name().find('/') + 1);
+  const std::string id = GuestIdOf(guest.name());
   for (int i = 0; i < placement.memory_size(); ++i) {
-    places.memory.push_back({.name = fmt::format("{}-memory{}", id, i),
+    places.memory.push_back({.name = MemoryFileName(id, i),
                              .size_bytes = static_cast<uint64_t>(placement.memory(i).size_bytes()),
                              .page_size_bytes = page_size == 0 ? 4096 : page_size,
                              .nodes = ToCpuSet(placement.memory(i).host_nodes())});
@@ -66,11 +66,8 @@ PlacementWatch::PlacementWatch(Engine& engine, std::chrono::milliseconds interva
     : engine_(engine), interval_(interval), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 void PlacementWatch::Run(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any stopped;
-  std::unique_lock lock(mutex);
   while (!stop.stop_requested()) {
-    stopped.wait_for(lock, stop, interval_, [] { return false; });
+    Pause(stop, interval_);
     for (const GuestPtr& guest : engine_.book.All()) {
       if (!stop.stop_requested()) CheckPlacement(engine_, *guest);
     }

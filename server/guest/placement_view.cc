@@ -11,6 +11,10 @@ namespace berth::server {
 
 std::string VcpuChild(int vcpu) { return fmt::format("vcpu{}", vcpu); }
 
+std::string MemoryFileName(const std::string& guest_id, int node) {
+  return fmt::format("{}-memory{}", guest_id, node);
+}
+
 v1::EffectivePlacement ToEffectivePlacement(const Placement& placement) {
   v1::EffectivePlacement shown;
   for (const Placement::Node& node : placement.nodes) {

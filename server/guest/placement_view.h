@@ -1,4 +1,4 @@
-// A guest's placement as the API shows it, read back; and the names of its cgroup's children.
+// A guest's placement as the API shows it, read back; and the names of its cgroup's children and memory.
 #pragma once
 
 #include <string>
@@ -12,6 +12,8 @@ struct Placement;
 
 inline constexpr char kEmulatorChild[] = "emulator", kIoChild[] = "io0";
 std::string VcpuChild(int vcpu);  // "vcpu0"
+// The file that the memory of a guest's node is in: "web-memory0".
+std::string MemoryFileName(const std::string& guest_id, int node);
 
 // What of it the guest's owner is shown; threads are known later.
 v1::EffectivePlacement ToEffectivePlacement(const Placement& placement);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/guest/field_error.h"
+#include "server/guest/spec_check.h"
 
 namespace berth::server {
 namespace {
@@ -58,6 +59,17 @@ GuestPolicy PolicyOf(const v1::ResourcePolicySpec& spec, const GuestPolicy& defa
   if (spec.last_resort() != v1::ResourcePolicySpec::LAST_RESORT_UNSPECIFIED)
     policy.last_resort = LastResortOf(spec.last_resort());
   return policy;
+}
+
+GuestSize SizeOf(const v1::GuestSpec& spec) {
+  constexpr int kConsole = 1;
+  GuestSize size{.memory_bytes = static_cast<uint64_t>(MemorySize(spec)),
+                 .vcpus = spec.cpus().vcpu_count(),
+                 .devices = spec.disks_size() + spec.network_interfaces_size() +
+                            (spec.entropy_device() ? 1 : 0) + (spec.memory().balloon() ? 1 : 0) + kConsole,
+                 .assigned_devices = spec.assigned_devices_size()};
+  if (const auto page = spec.memory().page_size_bytes(); page != 0) size.page_size_bytes = page;
+  return size;
 }
 
 bool CanMerge(const v1::GuestSpec& spec) {

@@ -2,6 +2,8 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include "proto/guest_name.h"
+
 namespace berth::server {
 
 using google::protobuf::util::TimeUtil;
@@ -12,7 +14,7 @@ Status GuestTable::InsertClaims(const std::vector<Claim>& claims) {
     Statement owner = TRY(database_.Prepare(
         "SELECT guests.id FROM claims JOIN guests ON guests.uid = claims.guest_uid WHERE device = ?"));
     if (TRY(owner.Bind(claim.device).Step())) {
-      const std::string name = "guests/" + owner.Text(0);
+      const std::string name = std::string(kGuestsCollection) + owner.Text(0);
       return Fail(
           Error(Code::kFailedPrecondition, fmt::format("device {} is in use by {}", claim.device, name))
               .Reason("DEVICE_IN_USE")
@@ -28,7 +30,7 @@ Status GuestTable::InsertClaims(const std::vector<Claim>& claims) {
 }
 
 Result<StoredGuest> GuestTable::Insert(StoredGuest guest, const std::vector<Claim>& claims) {
-  const std::string id = guest.guest.name().substr(guest.guest.name().find('/') + 1);
+  const std::string id = GuestIdOf(guest.guest.name());
   MutexLock lock(database_.mutex());
   Transaction transaction = TRY(Transaction::Begin(database_));
   Statement exists = TRY(database_.Prepare("SELECT 1 FROM guests WHERE id = ?"));
