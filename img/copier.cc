@@ -16,6 +16,9 @@ namespace {
 
 constexpr uint64_t kBufferBytes = 2 << 20;
 constexpr uint64_t kSectorBytes = 512;
+// Compressed at once by one thread: small enough that all threads have something to do.
+constexpr uint64_t kPackBytes = 512 << 10;
+
 bool CopyRange(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t length) {
   auto in = static_cast<off64_t>(from_offset), out = static_cast<off64_t>(to_offset);
   while (length != 0) {
@@ -26,9 +29,6 @@ bool CopyRange(int from, uint64_t from_offset, int to, uint64_t to_offset, uint6
   }
   return true;
 }
-
-// Compressed at once by one thread: small enough that all threads have something to do.
-constexpr uint64_t kPackBytes = 512 << 10;
 
 }  // namespace
 

@@ -5,7 +5,6 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/vfio.h>
-#include <malloc.h>
 #define VIRTIO_RING_NO_LEGACY  // What it leaves out is not C++.
 #include <linux/vhost.h>
 #include <malloc.h>

@@ -37,7 +37,7 @@ Status ChangeKeys(Volume* volume, std::span<const uint8_t> master_key, const Cre
 // As the tools print it.
 nlohmann::ordered_json Describe(const Header& header);
 
-// The cipher of the volume's payload, by the secret of this id.
+// The volume's master key, by the password that is the secret of this id. NOT_FOUND; Unlock's.
 Result<SecretBytes> MasterKeyBySecret(const Volume& volume, const std::string& secret_id);
 
 }  // namespace berth::block::luks
