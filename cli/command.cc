@@ -1,5 +1,7 @@
 #include "cli/command.h"
 
+#include <sys/random.h>
+
 #include <array>
 
 #include "proto/guest_name.h"
@@ -13,7 +15,8 @@ std::span<const Command* const> Commands() {
       &kGuestReset,       &kGuestPowerButton, &kGuestAttach,   &kGuestDetach,   &kGuestDelete,
       &kGuestConsole,     &kGuestScreenshot,  &kGuestEvents,   &kGuestCounters, &kGuestTrace,
       &kGuestUpdate,      &kOperationList,    &kOperationShow, &kOperationWait, &kOperationCancel,
-      &kPlacementExplain, &kPlacementAdvise,  &kCompletion};
+      &kPlacementExplain, &kPlacementAdvise,  &kPoolList,      &kPoolShow,      &kVolumeCreate,
+      &kVolumeList,       &kVolumeShow,       &kVolumeDelete,  &kCompletion};
   return kCommands;
 }
 
@@ -22,5 +25,23 @@ std::string GuestName(const std::string& argument) {
 }
 
 std::string GuestId(const std::string& argument) { return GuestIdOf(argument); }
+
+std::string PoolName(const std::string& argument) {
+  constexpr std::string_view kPools = "pools/";
+  return argument.starts_with(kPools) ? argument : std::string(kPools) + argument;
+}
+
+std::string RandomUuid() {
+  std::array<uint8_t, 16> bytes;
+  CHECK(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;  // RFC 4122, 4.4: version 4,
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;  // variant 1.
+  std::string uuid;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) uuid += '-';
+    uuid += fmt::format("{:02x}", bytes[i]);
+  }
+  return uuid;
+}
 
 }  // namespace berth::cli

@@ -42,7 +42,7 @@ extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCounters, k
     kGuestDetach, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot, kGuestShow,
     kGuestStart, kGuestStop, kGuestTrace, kGuestUpdate, kHostDevice, kHostDevices, kHostRecover, kHostShow,
     kHostWatch, kOperationCancel, kOperationList, kOperationShow, kOperationWait, kPlacementAdvise,
-    kPlacementExplain;
+    kPlacementExplain, kPoolList, kPoolShow, kVolumeCreate, kVolumeDelete, kVolumeList, kVolumeShow;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();
@@ -51,5 +51,10 @@ std::span<const Command* const> Commands();
 std::string GuestName(const std::string& argument);
 // Either as "web".
 std::string GuestId(const std::string& argument);
+// "fast" or "pools/fast" as "pools/fast".
+std::string PoolName(const std::string& argument);
+
+// For request_id: a connection that breaks does not make a second of what is made.
+std::string RandomUuid();
 
 }  // namespace berth::cli

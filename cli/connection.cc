@@ -35,7 +35,8 @@ Result<Connection> Connection::Create(const ServerOptions& options) {
   arguments.SetMaxReceiveMessageSize(kMaxReceivedBytes);
   connection.channel_ = grpc::CreateCustomChannel(options.address, TRY(Credentials(options)), arguments);
   connection.stubs_ = {GuestService::NewStub(connection.channel_), HostService::NewStub(connection.channel_),
-                       EventService::NewStub(connection.channel_), Operations::NewStub(connection.channel_)};
+                       EventService::NewStub(connection.channel_),
+                       VolumeService::NewStub(connection.channel_), Operations::NewStub(connection.channel_)};
   return connection;
 }
 

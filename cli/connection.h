@@ -12,6 +12,7 @@
 #include "berth/v1/event_service.grpc.pb.h"
 #include "berth/v1/guest_service.grpc.pb.h"
 #include "berth/v1/host_service.grpc.pb.h"
+#include "berth/v1/volume_service.grpc.pb.h"
 #include "google/longrunning/operations.grpc.pb.h"
 
 namespace berth::cli {
@@ -19,6 +20,7 @@ namespace berth::cli {
 using berth::v1::EventService;
 using berth::v1::GuestService;
 using berth::v1::HostService;
+using berth::v1::VolumeService;
 using google::longrunning::Operations;
 
 inline constexpr char kDefaultServer[] = "unix:/run/berth/berthd.sock";
@@ -63,7 +65,8 @@ class Connection {
   ServerOptions options_;
   std::shared_ptr<grpc::Channel> channel_;
   std::tuple<std::unique_ptr<GuestService::Stub>, std::unique_ptr<HostService::Stub>,
-             std::unique_ptr<EventService::Stub>, std::unique_ptr<Operations::Stub>>
+             std::unique_ptr<EventService::Stub>, std::unique_ptr<VolumeService::Stub>,
+             std::unique_ptr<Operations::Stub>>
       stubs_;
 };
 

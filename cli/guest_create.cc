@@ -1,8 +1,3 @@
-#include <sys/random.h>
-#include <unistd.h>
-
-#include <array>
-
 #include "cli/command.h"
 #include "cli/operation_wait.h"
 #include "cli/spec_file.h"
@@ -20,20 +15,6 @@ void DescribeOptions(po::options_description& options) {
       ("ttl", po::value<int>(), "delete it in so many seconds unless it is started until then")  //
       ("dry-run", "only check whether it could be created");
   DescribeWait(options);
-}
-
-// For request_id: a connection that breaks does not make a second guest.
-std::string RandomUuid() {
-  std::array<uint8_t, 16> bytes;
-  CHECK(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;  // RFC 4122, 4.4: version 4,
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;  // variant 1.
-  std::string uuid;
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) uuid += '-';
-    uuid += fmt::format("{:02x}", bytes[i]);
-  }
-  return uuid;
 }
 
 Status Run(const Invocation& call) {

@@ -7,6 +7,7 @@
 #include "berth/v1/guest.pb.h"
 #include "berth/v1/operation_metadata.pb.h"
 #include "cli/guest_view.h"
+#include "cli/volume_view.h"
 #include "proto/error_details.h"
 
 namespace berth::cli {
@@ -48,6 +49,9 @@ std::string Describe(const Operation& operation) {
   if (!metadata.step().empty()) text += ": " + metadata.step();
   if (metadata.steps_total() > 0)
     text += fmt::format(" ({}/{})", metadata.steps_done(), metadata.steps_total());
+  if (metadata.bytes_total() > 0)
+    text +=
+        fmt::format(" ({} of {})", FormatBytes(metadata.bytes_done()), FormatBytes(metadata.bytes_total()));
   return text;
 }
 
@@ -66,6 +70,9 @@ Status AwaitOperation(const Invocation& call, Operation operation) {
   berth::v1::Guest guest;
   if (operation.response().UnpackTo(&guest)) {
     PrintGuests(call.out, call.format, {guest});
+  } else if (berth::v1::Volume volume; operation.response().UnpackTo(&volume)) {
+    PrintVolumes(call.out, call.format, {volume});
+    PrintMessage(call.out, call.format, volume);
   } else if (call.format == OutputFormat::kTable) {
     call.out << Describe(operation) << '\n';
   } else {

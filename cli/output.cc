@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <ostream>
 
 #include <google/protobuf/util/json_util.h>
@@ -73,6 +74,20 @@ std::string FormatBytes(int64_t bytes) {
   for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
   const bool whole = value == static_cast<double>(static_cast<int64_t>(value));
   return fmt::format("{:.{}f} {}", value, whole ? 0 : 1, kUnits[unit]);
+}
+
+Result<int64_t> ParseBytes(std::string_view text) {
+  constexpr std::string_view kSuffixes = "KMGTP";
+  int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [after, error] = std::from_chars(text.data(), end, number);
+  const std::string_view suffix(after, end);
+  const size_t unit = suffix.empty() ? 0 : kSuffixes.find(suffix[0]) + 1;  // 0: none that is known.
+  const size_t shift = 10 * unit;
+  const bool good = error == std::errc() && number >= 0 && suffix.size() <= 1 &&
+                    (unit != 0) == !suffix.empty() && number <= INT64_MAX >> shift;
+  if (good) return number << shift;
+  return Fail(Code::kInvalidArgument, "\"{}\" is no size, as 20G is", text);
 }
 
 }  // namespace berth::cli

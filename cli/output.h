@@ -37,5 +37,7 @@ std::string ToYaml(const google::protobuf::Message& message);
 void PrintMessage(std::ostream& out, OutputFormat format, const google::protobuf::Message& message);
 
 std::string FormatBytes(int64_t bytes);  // "512 MiB", "1.5 GiB"
+// "4096", "512M", "20G": suffixes K, M, G, T and P, of 1024. INVALID_ARGUMENT.
+Result<int64_t> ParseBytes(std::string_view text);
 
 }  // namespace berth::cli

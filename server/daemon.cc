@@ -67,6 +67,7 @@ class BerthDaemon final : public Daemon {
                         .sandbox = options.sandbox,
                         .vhost_net = host_->Open(VhostNetDescriptor{}).has_value(),
                         .policy = options.policy,
+                        .pools = options.pools,
                         .trace_patterns = options.trace_patterns};
     engine_.vmm_program = options.vmm_program;
     engine_.confinement = options.confinement;
@@ -82,6 +83,8 @@ class BerthDaemon final : public Daemon {
     TRY(AdoptGuests(engine_, steps_, operation_table_, snapshot.boot_id));
     services_.push_back(CreateGuestService(engine_, verbs_));
     services_.push_back(CreateHostService(engine_, options_.version));
+    volumes_.CleanUp();
+    services_.push_back(CreateVolumeService(volumes_));
     services_.push_back(CreateEventService(events_));
     services_.push_back(CreateOperationsService(operations_, operation_table_));
     std::vector<grpc::Service*> services;
@@ -150,6 +153,7 @@ class BerthDaemon final : public Daemon {
                  .vmm_program = {},
                  .confinement = {}};
   GuestVerbs verbs_{engine_};
+  VolumeVerbs volumes_{engine_};
   std::vector<std::shared_ptr<Vmm>> forgotten_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<Server> server_;

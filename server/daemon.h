@@ -24,6 +24,7 @@ struct DaemonOptions {
   ListenOptions listen;
   HostPolicy policy;
   std::vector<Setting> policy_settings;  // What it was read from.
+  std::vector<PoolSettings> pools;
   std::vector<std::string>
       trace_patterns;  // Trace events to enable, here and in VMMs: "ROOM/EVENT", as a glob.
   // What the autopilot reads and writes the host by; without a writer there is none.

@@ -6,6 +6,7 @@
 #include <boost/program_options.hpp>
 
 #include "server/overcommit/settings.h"
+#include "server/volume/pools.h"
 
 namespace berth::server {
 namespace {
@@ -20,7 +21,12 @@ void DescribeHostPolicy(po::options_description& options) {
     options.add_options()(setting.name, po::value<std::string>(), setting.help);
 }
 
-po::options_description Describe(ProgramOptions& program, std::vector<std::string>& quotas) {
+// Those that may be given again, as texts.
+struct Lists {
+  std::vector<std::string> quotas, pools, pool_ratios;
+};
+
+po::options_description Describe(ProgramOptions& program, Lists& lists) {
   DaemonOptions& daemon = program.daemon;
   po::options_description options("Options, also as lines of the configuration file");
   const auto text = [](std::string& value, const char* by_default) {
@@ -46,9 +52,15 @@ po::options_description Describe(ProgramOptions& program, std::vector<std::strin
        "whether monitors filter their system calls")  //
       ("empty-root", po::value(&daemon.confinement.empty_root)->default_value(true),
        "whether monitors see an empty file system; they must be linked statically")  //
-      ("mdev-quota", po::value(&quotas)->composing(),
+      ("mdev-quota", po::value(&lists.quotas)->composing(),
        "TYPE=COUNT: the host has at most so many mediated devices, or vGPUs, of the type; may be given "
        "again")  //
+      ("pool", po::value(&lists.pools)->composing(),
+       "NAME=DIRECTORY: a pool of volumes, whose directory root alone may write to; may be given again")  //
+      ("pool-overcommit", po::value(&lists.pool_ratios)->composing(),
+       "NAME=RATIO: the pool's volumes may be so many times as large together as its file system; without it "
+       "there "
+       "is no limit; may be given again")  //
       ("cgroup-parent", text(program.cgroup_parent, "berth"),
        "what guests' cgroups are made in, below the hierarchy's mount; one with a / in it is there already "
        "and delegated, as system.slice/berth-guests.service")                          //
@@ -93,8 +105,8 @@ Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const st
   ProgramOptions result;
   result.daemon.version = version;
   std::string config;
-  std::vector<std::string> quotas;
-  po::options_description file_options = Describe(result, quotas);
+  Lists lists;
+  po::options_description file_options = Describe(result, lists);
   po::options_description all("berthd: serves the guests of this host\n\nOptions");
   all.add_options()("help,h", "this")("version", "the version")(
       "config,c", po::value(&config),
@@ -127,7 +139,8 @@ Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const st
     po::notify(values);
     result.daemon.policy_settings = PolicySettingsOf(values, command_line, path, text.str());
     result.daemon.policy = TRY(ParseHostPolicy(result.daemon.policy_settings));
-    result.mdev_quotas = TRY(ParseMdevQuotas(quotas));
+    result.daemon.pools = TRY(ParsePools(lists.pools, lists.pool_ratios));
+    result.mdev_quotas = TRY(ParseMdevQuotas(lists.quotas));
   } catch (const po::error& error) {
     return BadOption(error.what());
   }

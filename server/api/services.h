@@ -6,6 +6,7 @@
 
 #include "server/guest/engine.h"
 #include "server/guest/verbs.h"
+#include "server/volume/volume_verbs.h"
 
 namespace grpc {
 class Service;
@@ -15,6 +16,7 @@ namespace berth::server {
 
 std::unique_ptr<grpc::Service> CreateGuestService(Engine& engine, GuestVerbs& verbs);
 std::unique_ptr<grpc::Service> CreateHostService(Engine& engine, std::string version);
+std::unique_ptr<grpc::Service> CreateVolumeService(VolumeVerbs& verbs);
 std::unique_ptr<grpc::Service> CreateEventService(EventLog& events);
 std::unique_ptr<grpc::Service> CreateOperationsService(OperationRunner& runner, OperationTable& table);
 

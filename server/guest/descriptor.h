@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/unique_fd.h"
 #include "host/pci_address.h"
+#include "server/volume/pool_directory.h"
 
 namespace berth::server {
 
@@ -46,6 +47,8 @@ struct FileDescriptor {
   // kImage: what it is ("raw"), and which files it, and those beneath it, may name.
   std::string format{};
   std::vector<std::string> beneath{};
+  // kImage, in place of the two: it is the volume that `path` names, of this pool.
+  std::optional<PoolSettings> pool{};
 };
 // A queue of the tap that the guest's step with this subject made.
 struct TapQueueDescriptor {

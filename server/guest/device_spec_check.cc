@@ -8,6 +8,7 @@
 #include "mdev/mdev.h"
 #include "net/host/mac_address.h"
 #include "server/guest/field_error.h"
+#include "server/volume/volume_name.h"
 
 namespace berth::server {
 namespace {
@@ -46,8 +47,30 @@ Status CheckLimits(const std::string& field, const v1::DiskIoLimits& limits) {
   return Ok();
 }
 
+// Where the image is: a path, or a volume that says the rest itself.
+Status CheckImage(const std::string& field, const v1::DiskSpec& disk) {
+  if (!v1::DiskSpec::Format_IsValid(disk.format()))
+    return BadField(field + ".format", "unknown value {}", int{disk.format()});
+  if (disk.beneath_paths_size() > kMaxBeneathPaths)
+    return BadField(field + ".beneath_paths", "at most {}", kMaxBeneathPaths);
+  for (int i = 0; i < disk.beneath_paths_size(); ++i) {
+    TRY(CheckPathField(fmt::format("{}.beneath_paths[{}]", field, i), disk.beneath_paths(i)));
+  }
+  if (disk.volume().empty()) return CheckPathField(field + ".path", disk.path());
+  if (!VolumeName::Parse(disk.volume())) {
+    return BadField(field + ".volume", "\"{}\" is no volume's name, pools/POOL/volumes/VOLUME",
+                    disk.volume());
+  }
+  if (!disk.path().empty()) return BadField(field + ".path", "it is a volume, {}", disk.volume());
+  if (disk.format() != v1::DiskSpec::FORMAT_UNSPECIFIED)
+    return BadField(field + ".format", "a volume says itself what it is");
+  if (disk.beneath_paths_size() > 0)
+    return BadField(field + ".beneath_paths", "a volume says itself what it stands on");
+  return Ok();
+}
+
 Status CheckDisk(const std::string& field, const v1::DiskSpec& disk) {
-  TRY(CheckPathField(field + ".path", disk.path()));
+  TRY(CheckImage(field, disk));
   if (disk.serial().size() > kMaxSerialBytes)
     return BadField(field + ".serial", "is over {} bytes", kMaxSerialBytes);
   for (char c : disk.serial()) {
@@ -65,13 +88,6 @@ Status CheckDisk(const std::string& field, const v1::DiskSpec& disk) {
   }
   if (!v1::DiskSpec::CacheMode_IsValid(disk.cache()))
     return BadField(field + ".cache", "unknown value {}", int{disk.cache()});
-  if (!v1::DiskSpec::Format_IsValid(disk.format()))
-    return BadField(field + ".format", "unknown value {}", int{disk.format()});
-  if (disk.beneath_paths_size() > kMaxBeneathPaths)
-    return BadField(field + ".beneath_paths", "at most {}", kMaxBeneathPaths);
-  for (int i = 0; i < disk.beneath_paths_size(); ++i) {
-    TRY(CheckPathField(fmt::format("{}.beneath_paths[{}]", field, i), disk.beneath_paths(i)));
-  }
   if (disk.read_only() && disk.discard())
     return BadField(field + ".discard", "a read-only disk cannot discard");
   TRY(CheckLimits(field + ".io_limits", disk.io_limits()));

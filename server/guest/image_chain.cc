@@ -10,6 +10,7 @@
 #include "block/driver.h"
 #include "block/file_image.h"
 #include "block/open.h"
+#include "server/volume/volume_chain.h"
 
 namespace berth::server {
 namespace {
@@ -117,6 +118,12 @@ Result<std::optional<block::BackingReference>> LookInside(const std::string& pat
 }  // namespace
 
 Result<std::vector<ImageFiles>> OpenImageChain(const FileDescriptor& image) {
+  if (image.pool) {
+    const PoolDirectory directory = TRY(PoolDirectory::Open(*image.pool));
+    const auto name = VolumeName::Parse(image.path);
+    return OpenVolumeChain(directory, name ? name->id : image.path,
+                           {.writable = image.writable, .direct = image.direct});
+  }
   Names names(image);
   std::vector<ImageFiles> layers;
   std::string path = image.path, format = image.format.empty() ? "raw" : image.format;

@@ -5,25 +5,18 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/unique_fd.h"
+#include "block/layers.h"
 #include "server/guest/descriptor.h"
 
 namespace berth::server {
 
-// Images of a guest's disk above one another, the topmost included.
-inline constexpr size_t kMaxImageLayers = 64;
-
 // The descriptors of one image of a chain.
-struct ImageFiles {
-  std::string format;
-  UniqueFd image;
-  UniqueFd data;  // Of an external data file, if the format has one.
-};
+using ImageFiles = block::LayerFiles;
 
 // `image` as OpenFile opens it, and what it and the images beneath it name: backing images for reading, data
 // files as the image that has them; all locked. What an image names is the word of whoever made it, who
 // may be the guest's user and mean another's image beside it: a name counts only if it is among
-// `image.beneath`.
+// `image.beneath`. A volume is opened as OpenVolumeChain does it.
 //
 // The errors of OpenFile, for the file they are about; and INVALID_ARGUMENT: IMAGE_MALFORMED,
 // IMAGE_FORMAT_NOT_NAMED (of a backing image), IMAGE_CHAIN_TOO_LONG, IMAGE_CHAIN_LOOP; PERMISSION_DENIED:

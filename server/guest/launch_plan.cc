@@ -9,6 +9,7 @@
 #include "server/guest/placement_view.h"
 #include "server/guest/resource_policy.h"
 #include "server/guest/spec_check.h"
+#include "server/volume/pools.h"
 
 namespace berth::server {
 namespace {
@@ -137,19 +138,29 @@ class Planner {
     return disk.format() == v1::DiskSpec::QCOW2 ? "qcow2" : "raw";
   }
 
+  // A pool that there is not is found when the volume is to be opened.
+  FileDescriptor DiskImage(const v1::DiskSpec& disk) const {
+    FileDescriptor image{.role = FileDescriptor::Role::kImage,
+                         .writable = !disk.read_only(),
+                         .direct = disk.cache() == v1::DiskSpec::DIRECT};
+    if (const auto volume = VolumeName::Parse(disk.volume())) {
+      image.path = disk.volume();
+      image.pool = FindPool(settings_.pools, volume->pool);
+      return image;
+    }
+    image.path = disk.path();
+    image.format = DiskFormat(disk);
+    image.beneath = {disk.beneath_paths().begin(), disk.beneath_paths().end()};
+    return image;
+  }
+
   // What an image in a format stands on is known once it is open.
   void AddDisk(int index) {
     const v1::DiskSpec& disk = spec_.disks(index);
     control::DeviceConfig* device = machine_->add_devices();
     device->set_id(DiskId(spec_, index));
     control::BlockDevice* block = device->mutable_block();
-    block->set_image_fd(
-        Add(FileDescriptor{.role = FileDescriptor::Role::kImage,
-                           .path = disk.path(),
-                           .writable = !disk.read_only(),
-                           .direct = disk.cache() == v1::DiskSpec::DIRECT,
-                           .format = DiskFormat(disk),
-                           .beneath = {disk.beneath_paths().begin(), disk.beneath_paths().end()}}));
+    block->set_image_fd(Add(DiskImage(disk)));
     block->set_read_only(disk.read_only());
     block->set_serial(disk.serial());
     block->set_queues(disk.queue_count());

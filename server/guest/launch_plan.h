@@ -44,6 +44,7 @@ struct LaunchSettings {
   bool sandbox = true;
   bool vhost_net = false;  // The host has /dev/vhost-net.
   HostPolicy policy;
+  std::vector<PoolSettings> pools;
   std::vector<std::string> trace_patterns;  // Of events that VMMs enable before they build anything.
 };
 

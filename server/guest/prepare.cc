@@ -30,6 +30,8 @@ std::string FieldOf(const FileDescriptor& file, const v1::GuestSpec& spec) {
   if (file.role == FileDescriptor::Role::kKernel) return "guest.spec.boot.kernel_path";
   if (file.role == FileDescriptor::Role::kInitrd) return "guest.spec.boot.initrd_path";
   for (int i = 0; i < spec.disks_size(); ++i) {
+    if (file.pool && spec.disks(i).volume() == file.path)
+      return fmt::format("guest.spec.disks[{}].volume", i);
     if (spec.disks(i).path() == file.path) return fmt::format("guest.spec.disks[{}].path", i);
   }
   return "";

@@ -8,6 +8,7 @@
 #include "server/guest/placement_spec_check.h"
 #include "server/guest/resource_policy.h"
 #include "server/placement/request.h"
+#include "server/volume/volume_name.h"
 
 namespace berth::server {
 namespace {
@@ -132,9 +133,7 @@ Status CheckBoot(const v1::BootSpec& boot) {
 }  // namespace
 
 Status CheckGuestId(const std::string& id) {
-  bool good = !id.empty() && id.size() <= 63 && id[0] >= 'a' && id[0] <= 'z' && id.back() != '-';
-  for (char c : id) good = good && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-');
-  if (good) return Ok();
+  if (IsResourceId(id)) return Ok();
   return Fail(
       Error(
           Code::kInvalidArgument,

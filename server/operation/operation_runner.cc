@@ -37,6 +37,14 @@ void OperationProgress::Report(const std::string& step, int done, int total) {
   step_ = step;
   done_ = done;
   total_ = total;
+  bytes_done_ = bytes_total_ = 0;
+}
+
+void OperationProgress::ReportBytes(const std::string& step, uint64_t done, uint64_t total) {
+  MutexLock lock(mutex_);
+  step_ = step;
+  bytes_done_ = done;
+  bytes_total_ = total;
 }
 
 OperationRunner::~OperationRunner() { Shutdown(); }
@@ -120,6 +128,8 @@ Result<Operation> OperationRunner::Get(const std::string& name) {
   metadata.set_step(progress.step_);
   metadata.set_steps_done(progress.done_);
   metadata.set_steps_total(progress.total_);
+  metadata.set_bytes_done(static_cast<int64_t>(progress.bytes_done_));
+  metadata.set_bytes_total(static_cast<int64_t>(progress.bytes_total_));
   operation.mutable_metadata()->PackFrom(metadata);
   return operation;
 }

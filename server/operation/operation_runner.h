@@ -25,6 +25,8 @@ using google::longrunning::Operation;
 class OperationProgress {
  public:
   void Report(const std::string& step, int done, int total);
+  // For a step that copies.
+  void ReportBytes(const std::string& step, uint64_t done, uint64_t total);
   bool cancelled() const { return cancelled_; }
 
  private:
@@ -34,6 +36,7 @@ class OperationProgress {
   std::string step_ GUARDED_BY(mutex_);
   int done_ GUARDED_BY(mutex_) = 0;
   int total_ GUARDED_BY(mutex_) = 0;
+  uint64_t bytes_done_ GUARDED_BY(mutex_) = 0, bytes_total_ GUARDED_BY(mutex_) = 0;
 };
 
 struct OperationRequest {

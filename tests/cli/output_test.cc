@@ -35,6 +35,14 @@ TEST(FormatBytes, InTheLargestUnit) {
   EXPECT_EQ(FormatBytes(INT64_MAX), "8192 PiB");
 }
 
+TEST(ParseBytes, TakesWhatPeopleWrite) {
+  EXPECT_EQ(ParseBytes("4096").value(), 4096);
+  EXPECT_EQ(ParseBytes("20G").value(), int64_t{20} << 30);
+  EXPECT_EQ(ParseBytes("1T").value(), int64_t{1} << 40);
+  for (const char* bad : {"", "G", "-1", "1.5G", "1GB", "1g", "20 G", "9000P", "99999999999999999999"})
+    EXPECT_FALSE(ParseBytes(bad)) << bad;
+}
+
 TEST(ParseOutputFormat, KnowsItsNames) {
   EXPECT_EQ(ParseOutputFormat("yaml").value(), OutputFormat::kYaml);
   EXPECT_EQ(ParseOutputFormat("xml").error().code(), Code::kInvalidArgument);

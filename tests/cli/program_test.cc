@@ -68,6 +68,33 @@ class FakeGuests final : public berth::v1::GuestService::Service {
   berth::v1::Guest guest;
 };
 
+class FakeVolumes final : public berth::v1::VolumeService::Service {
+ public:
+  grpc::Status CreateVolume(grpc::ServerContext*, const berth::v1::CreateVolumeRequest* request,
+                            Operation* response) override {
+    created = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
+  grpc::Status GetVolume(grpc::ServerContext*, const berth::v1::GetVolumeRequest* request,
+                         berth::v1::Volume* response) override {
+    response->set_name(request->name());
+    response->set_format(berth::v1::Volume::QCOW2);
+    response->set_size_bytes(1 << 30);
+    return grpc::Status::OK;
+  }
+  grpc::Status ListPools(grpc::ServerContext*, const berth::v1::ListPoolsRequest*,
+                         berth::v1::ListPoolsResponse* response) override {
+    berth::v1::Pool* pool = response->add_pools();
+    pool->set_name("pools/fast");
+    pool->set_capacity_bytes(int64_t{4} << 30);
+    pool->set_overcommit_ratio(1.5);
+    return grpc::Status::OK;
+  }
+
+  berth::v1::CreateVolumeRequest created;
+};
+
 class FakeOperations final : public lro::Operations::Service {
  public:
   grpc::Status WaitOperation(grpc::ServerContext*, const lro::WaitOperationRequest* request,
@@ -99,6 +126,7 @@ class ProgramTest : public testing::Test {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
     builder.RegisterService(&guests);
+    builder.RegisterService(&volumes);
     builder.RegisterService(&operations);
     server = builder.BuildAndStart();
     ASSERT_NE(server, nullptr);
@@ -114,6 +142,7 @@ class ProgramTest : public testing::Test {
 
   const ScratchDir scratch;
   FakeGuests guests;
+  FakeVolumes volumes;
   FakeOperations operations;
   std::string address;
   std::unique_ptr<grpc::Server> server;
@@ -145,6 +174,29 @@ TEST_F(ProgramTest, ADeviceIsOneOrAnyOfItsKind) {
   EXPECT_EQ(Berth({"guest", "attach", "web", "--mdev", "/nvidia-558"}), 0) << err.str();
   EXPECT_EQ(guests.attached.mediated_device().create().parent(), "");
   EXPECT_EQ(guests.attached.mediated_device().create().type(), "nvidia-558");
+}
+
+TEST_F(ProgramTest, AVolumeIsNamedByItsPoolAndId) {
+  EXPECT_EQ(Berth({"volume", "create", "fast/web", "--size", "20G", "--base", "pools/fast/volumes/debian"}),
+            0)
+      << err.str();
+  EXPECT_EQ(volumes.created.parent(), "pools/fast");
+  EXPECT_EQ(volumes.created.volume_id(), "web");
+  EXPECT_EQ(volumes.created.volume().size_bytes(), int64_t{20} << 30);
+  EXPECT_EQ(volumes.created.volume().base(), "pools/fast/volumes/debian");
+  EXPECT_EQ(Berth({"volume", "show", "fast/web"}), 0) << err.str();
+  EXPECT_THAT(out.str(), HasSubstr("pools/fast/volumes/web  QCOW2"));
+  EXPECT_THAT(out.str(), HasSubstr("1 GiB"));
+  EXPECT_EQ(Berth({"volume", "show", "web"}), kExitFailed) << "of which pool?";
+  EXPECT_EQ(Berth({"volume", "create", "fast/web", "--format", "vmdk"}), kExitFailed);
+  EXPECT_EQ(Berth({"volume", "create", "fast/web", "--size", "much"}), kExitFailed);
+}
+
+TEST_F(ProgramTest, PoolsShowWhatMayBePromised) {
+  EXPECT_EQ(Berth({"pool", "list"}), 0) << err.str();
+  EXPECT_THAT(out.str(), HasSubstr("6 GiB")) << "once and a half of 4";
+  EXPECT_EQ(Berth({"pool", "list", "-o", "name"}), 0);
+  EXPECT_EQ(out.str(), "pools/fast\n");
 }
 
 TEST_F(ProgramTest, AScreenshotIsAFileOrOutput) {

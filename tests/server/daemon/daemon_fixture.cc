@@ -12,13 +12,20 @@ DaemonOptions DaemonFixture::Options() const {
   options.confinement = {.namespaces = false, .empty_root = false, .user_and_limits = false};
   options.listen.socket_path = scratch_ / "api";
   options.control = control_;
+  options.pools = pools_;
   options.policy.memory.interval_seconds = 1;
   options.version = "test";
   options.describe_timeout = std::chrono::milliseconds(300);
   return options;
 }
 
-DaemonFixture::DaemonFixture() { StartDaemonAgain(); }
+DaemonFixture::DaemonFixture() {
+  for (const std::string id : {"gone", "main", "other"}) {
+    pools_.push_back({.id = id, .directory = scratch_ / "pools/" + id});
+    if (id != "gone") std::filesystem::create_directories(pools_.back().directory);
+  }
+  StartDaemonAgain();
+}
 
 DaemonFixture::~DaemonFixture() {
   if (daemon_ && !host_->stopped()) {
@@ -41,6 +48,7 @@ void DaemonFixture::UseHost(std::unique_ptr<FakeHost> host) {
   guests_ = v1::GuestService::NewStub(channel_);
   hosts_ = v1::HostService::NewStub(channel_);
   events_ = v1::EventService::NewStub(channel_);
+  volumes_ = v1::VolumeService::NewStub(channel_);
   operations_ = google::longrunning::Operations::NewStub(channel_);
 }
 

@@ -11,6 +11,7 @@
 #include "berth/v1/event_service.grpc.pb.h"
 #include "berth/v1/guest_service.grpc.pb.h"
 #include "berth/v1/host_service.grpc.pb.h"
+#include "berth/v1/volume_service.grpc.pb.h"
 #include "google/longrunning/operations.grpc.pb.h"
 #include "proto/error_details.h"
 #include "server/daemon.h"
@@ -69,6 +70,8 @@ class DaemonFixture : public testing::Test {
 
   const ScratchDir scratch_;
   const std::string kernel_ = scratch_.Write("vmlinuz", "a kernel");
+  // Pools of the daemons to come: "main" and "other", and "gone", whose directory is not there.
+  std::vector<PoolSettings> pools_;
   host::HostControl control_;  // For the autopilot of the daemons to come; without a writer they have none.
   FakeHost* host_ = nullptr;
   std::unique_ptr<Daemon> daemon_;
@@ -76,6 +79,7 @@ class DaemonFixture : public testing::Test {
   std::unique_ptr<v1::GuestService::Stub> guests_;
   std::unique_ptr<v1::HostService::Stub> hosts_;
   std::unique_ptr<v1::EventService::Stub> events_;
+  std::unique_ptr<v1::VolumeService::Stub> volumes_;
   std::unique_ptr<google::longrunning::Operations::Stub> operations_;
 };
 

@@ -1,0 +1,130 @@
+// Volumes: what there is, making and removing it.
+#include "cli/command.h"
+#include "cli/operation_wait.h"
+#include "cli/volume_view.h"
+
+namespace berth::cli {
+namespace {
+
+namespace po = boost::program_options;
+using berth::v1::Volume;
+
+constexpr std::string_view kPools = "pools/", kVolumes = "/volumes/";
+
+// "fast/web" or "pools/fast/volumes/web" as its pool's name and its id.
+Result<std::pair<std::string, std::string>> SplitName(const std::string& argument) {
+  const std::string_view text = argument;
+  const bool whole = text.starts_with(kPools);
+  const std::string_view middle = whole ? kVolumes : "/";
+  const size_t at = text.find(middle, whole ? kPools.size() : 0);
+  if (at == text.npos) return Fail(Code::kInvalidArgument, "\"{}\" is no volume: POOL/VOLUME is", argument);
+  return std::pair(PoolName(argument.substr(0, at)), argument.substr(at + middle.size()));
+}
+
+Result<std::string> VolumeName(const std::string& argument) {
+  const auto [pool, id] = TRY(SplitName(argument));
+  return fmt::format("{}{}{}", pool, kVolumes, id);
+}
+
+Result<Volume::Format> ParseFormat(const std::string& text) {
+  if (text.empty() || text == "qcow2") return Volume::QCOW2;
+  if (text == "raw") return Volume::RAW;
+  return Fail(Code::kInvalidArgument, "\"{}\" is neither raw nor qcow2", text);
+}
+
+Result<Volume::Preallocation> ParsePreallocation(const std::string& text) {
+  const std::pair<const char*, Volume::Preallocation> modes[] = {{"", Volume::PREALLOCATION_UNSPECIFIED},
+                                                                 {"off", Volume::PREALLOCATION_UNSPECIFIED},
+                                                                 {"metadata", Volume::METADATA},
+                                                                 {"falloc", Volume::FALLOC},
+                                                                 {"full", Volume::FULL}};
+  for (const auto& [name, mode] : modes) {
+    if (text == name) return mode;
+  }
+  return Fail(Code::kInvalidArgument, "\"{}\" is none of off, metadata, falloc and full", text);
+}
+
+void DescribeList(po::options_description& options) {
+  options.add_options()  //
+      ("pool", po::value<std::string>(), "only this pool's")("filter", po::value<std::string>(),
+                                                             "AIP-160, as 'format = RAW'");
+}
+
+Status RunList(const Invocation& call) {
+  berth::v1::ListVolumesResponse list;
+  berth::v1::ListVolumesRequest request;
+  request.set_parent(PoolName(call.Has("pool") ? call.Text("pool") : "-"));
+  request.set_filter(call.Text("filter"));
+  do {
+    const auto page = TRY(call.connection.Call(&VolumeService::Stub::ListVolumes, request));
+    list.mutable_volumes()->MergeFrom(page.volumes());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  PrintVolumes(call.out, call.format, {list.volumes().begin(), list.volumes().end()});
+  PrintMessage(call.out, call.format, list);
+  return Ok();
+}
+
+Status RunShow(const Invocation& call) {
+  berth::v1::GetVolumeRequest request;
+  request.set_name(TRY(VolumeName(call.arguments[0])));
+  const Volume volume = TRY(call.connection.Call(&VolumeService::Stub::GetVolume, request));
+  PrintVolumes(call.out, call.format, {volume});
+  PrintMessage(call.out, call.format, volume);
+  return Ok();
+}
+
+void DescribeCreate(po::options_description& options) {
+  options.add_options()                                                                      //
+      ("size,s", po::value<std::string>(), "as 20G; that of its base unless it is given")    //
+      ("format", po::value<std::string>(), "qcow2 (unless it is given) or raw")              //
+      ("base,b", po::value<std::string>(), "the volume of the same pool that it stands on")  //
+      ("preallocation", po::value<std::string>(), "off, metadata, falloc or full")           //
+      ("dry-run", "only check whether it could be created");
+  DescribeWait(options);
+}
+
+Status RunCreate(const Invocation& call) {
+  berth::v1::CreateVolumeRequest request;
+  const auto [pool, id] = TRY(SplitName(call.arguments[0]));
+  request.set_parent(pool);
+  request.set_volume_id(id);
+  Volume* volume = request.mutable_volume();
+  volume->set_format(TRY(ParseFormat(call.Text("format"))));
+  volume->set_preallocation(TRY(ParsePreallocation(call.Text("preallocation"))));
+  if (call.Has("size")) volume->set_size_bytes(TRY(ParseBytes(call.Text("size"))));
+  if (call.Has("base")) volume->set_base(TRY(VolumeName(call.Text("base"))));
+  request.set_validate_only(call.Has("dry-run"));
+  request.set_request_id(RandomUuid());
+  return FinishOperation(call, call.connection.Call(&VolumeService::Stub::CreateVolume, request));
+}
+
+Status RunDelete(const Invocation& call) {
+  berth::v1::DeleteVolumeRequest request;
+  request.set_name(TRY(VolumeName(call.arguments[0])));
+  return FinishOperation(call, call.connection.Call(&VolumeService::Stub::DeleteVolume, request));
+}
+
+}  // namespace
+
+const Command kVolumeList = {
+    .words = "volume list", .summary = "List volumes", .describe = DescribeList, .run = RunList};
+const Command kVolumeShow = {.words = "volume show",
+                             .arguments = {"POOL/VOLUME"},
+                             .required = 1,
+                             .summary = "Show a volume",
+                             .run = RunShow};
+const Command kVolumeCreate = {.words = "volume create",
+                               .arguments = {"POOL/VOLUME"},
+                               .required = 1,
+                               .summary = "Create an empty volume, or one that stands on another",
+                               .describe = DescribeCreate,
+                               .run = RunCreate};
+const Command kVolumeDelete = {.words = "volume delete",
+                               .arguments = {"POOL/VOLUME"},
+                               .required = 1,
+                               .summary = "Delete a volume and what is on it",
+                               .describe = DescribeWait,
+                               .run = RunDelete};
+
+}  // namespace berth::cli

@@ -1,0 +1,74 @@
+#include "server/volume/new_volume_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "host/roots.h"
+
+namespace berth::server {
+namespace {
+
+constexpr std::string_view kHidden = ".new-";
+
+// Only who has the file's lock removes its name: what is locked and still has it stays.
+bool LockInPlace(int directory, const std::string& file_name, int fd) {
+  struct stat here {
+  }, there{};
+  return ::flock(fd, LOCK_EX | LOCK_NB) == 0 && ::fstat(fd, &here) == 0 &&
+         ::fstatat(directory, file_name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+         here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+}
+
+}  // namespace
+
+Result<NewVolumeFile> NewVolumeFile::Create(int directory, const VolumeName& name) {
+  std::string hidden = std::string(kHidden) + name.id;
+  constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL;
+  auto fd = OpenBeneath(directory, hidden, kFlags, 0600);
+  if (!fd && fd.error().code() == Code::kAlreadyExists && RemoveLeftover(directory, hidden))
+    fd = OpenBeneath(directory, hidden, kFlags, 0600);
+  if (!fd && fd.error().code() != Code::kAlreadyExists) return Fail(std::move(fd).error());
+  if (!fd || !LockInPlace(directory, hidden, fd->get())) {
+    return Fail(Error(Code::kAborted, fmt::format("{} is being made already", name.ToString()))
+                    .Reason("VOLUME_BUSY")
+                    .With("resource", name.ToString()));
+  }
+  return NewVolumeFile(directory, name, std::move(hidden), *std::move(fd));
+}
+
+NewVolumeFile::~NewVolumeFile() {
+  if (fd_) ::unlinkat(directory_, hidden_.c_str(), 0);
+}
+
+std::string NewVolumeFile::path() const {
+  return fmt::format("{}/self/fd/{}", host::HostRoots{}.proc, fd_.get());
+}
+
+Status NewVolumeFile::Publish(const VolumeFile& as) {
+  if (::fsync(fd_.get()) != 0) return FailErrno(errno, "write {}", name_.ToString());
+  const std::string file_name = as.ToString();
+  // Unlike a rename it takes nobody's place.
+  if (::linkat(directory_, hidden_.c_str(), directory_, file_name.c_str(), 0) != 0) {
+    if (errno != EEXIST) return FailErrno(errno, "name {}", file_name);
+    return Fail(Error(Code::kAlreadyExists, fmt::format("there is a volume {} already", name_.ToString()))
+                    .Reason("VOLUME_EXISTS")
+                    .With("resource", name_.ToString()));
+  }
+  ::unlinkat(directory_, hidden_.c_str(), 0);
+  fd_.Reset();
+  if (::fsync(directory_) != 0) return FailErrno(errno, "write the directory of {}", name_.ToString());
+  return Ok();
+}
+
+bool NewVolumeFile::RemoveLeftover(int directory, const std::string& file_name) {
+  if (!file_name.starts_with(kHidden)) return false;
+  const auto fd = OpenBeneath(directory, file_name, O_RDONLY | O_NONBLOCK, 0);
+  if (!fd || !LockInPlace(directory, file_name, fd->get())) return false;
+  return ::unlinkat(directory, file_name.c_str(), 0) == 0;
+}
+
+}  // namespace berth::server

@@ -1,0 +1,166 @@
+#include "server/volume/pool_directory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <tuple>
+
+#include "base/log.h"
+#include "server/volume/new_volume_file.h"
+
+namespace berth::server {
+namespace {
+
+constexpr size_t kMaxEntries = 4 * PoolDirectory::kMaxVolumes;
+
+struct CloseDir {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+tl::unexpected<Error> PoolError(const PoolSettings& pool, const char* reason, std::string message) {
+  return Fail(Error(Code::kFailedPrecondition, std::move(message))
+                  .Reason(reason)
+                  .With("resource", PoolName(pool.id))
+                  .With("path", pool.directory));
+}
+
+// Names of files, in no order.
+Result<std::vector<std::string>> Entries(int fd) {
+  // A description of its own, for the place in it is shared by all duplicates.
+  UniqueFd own(::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!own) return FailErrno(errno, "open a pool's directory");
+  const std::unique_ptr<DIR, CloseDir> directory(::fdopendir(own.get()));
+  if (!directory) return FailErrno(errno, "read a pool's directory");
+  (void)own.Release();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    if (names.size() == kMaxEntries) break;
+    names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  if (errno != 0) return FailErrno(errno, "read a pool's directory");
+  return names;
+}
+
+}  // namespace
+
+Result<UniqueFd> OpenBeneath(int directory, const std::string& name, int flags, unsigned mode) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const long fd = ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof(how));
+  if (fd < 0) return FailErrno(errno, "open {}", name);
+  return UniqueFd(static_cast<int>(fd));
+}
+
+Result<PoolDirectory> PoolDirectory::Open(const PoolSettings& pool) {
+  if (pool.directory.empty()) {
+    return Fail(Error(Code::kNotFound, fmt::format("berthd's configuration has no pool {}", pool.id))
+                    .Reason("POOL_NOT_FOUND")
+                    .With("resource", PoolName(pool.id)));
+  }
+  auto fd = berth::Open(pool.directory, O_RDONLY | O_DIRECTORY);
+  if (!fd)
+    return PoolError(pool, "POOL_NOT_AVAILABLE",
+                     fmt::format("the pool {}: {}", pool.id, fd.error().message()));
+  struct stat status {};
+  if (::fstat(fd->get(), &status) != 0) return FailErrno(errno, "look at {}", pool.directory);
+  const bool ours = status.st_uid == 0 || status.st_uid == ::geteuid();
+  if (!ours || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return PoolError(pool, "POOL_NOT_PRIVATE",
+                     fmt::format("the pool {}: others than its owner, who has to be root, may write to {}: "
+                                 "`chown root {} && chmod go-w {}`",
+                                 pool.id, pool.directory, pool.directory, pool.directory));
+  }
+  return PoolDirectory(pool.id, pool.directory, *std::move(fd));
+}
+
+std::string PoolDirectory::NameOf(std::string_view volume) const {
+  return VolumeName{.pool = pool_, .id = std::string(volume)}.ToString();
+}
+
+std::string PoolDirectory::PathOf(const VolumeFile& file) const { return path_ + "/" + file.ToString(); }
+
+Result<std::vector<VolumeFile>> PoolDirectory::List() const {
+  const std::vector<std::string> names = TRY(Entries(fd_.get()));
+  std::vector<VolumeFile> files;
+  for (const std::string& name : names) {
+    if (auto file = VolumeFile::Parse(name)) files.push_back(*std::move(file));
+  }
+  if (files.size() > kMaxVolumes || names.size() == kMaxEntries) {
+    return Fail(Error(Code::kResourceExhausted,
+                      fmt::format("{} has more than {} volumes or {} files", path_, kMaxVolumes, kMaxEntries))
+                    .Reason("POOL_TOO_LARGE")
+                    .With("resource", PoolName(pool_)));
+  }
+  std::sort(files.begin(), files.end(), [](const VolumeFile& a, const VolumeFile& b) {
+    return std::tie(a.id, a.base, a.format) < std::tie(b.id, b.base, b.format);
+  });
+  return files;
+}
+
+Result<VolumeFile> PoolDirectory::Find(std::string_view volume) const {
+  std::vector<VolumeFile> files = TRY(List());
+  std::erase_if(files, [&](const VolumeFile& file) { return file.id != volume; });
+  if (files.size() == 1) return std::move(files[0]);
+  if (files.empty()) {
+    return Fail(Error(Code::kNotFound, fmt::format("there is no volume {}", NameOf(volume)))
+                    .Reason("VOLUME_NOT_FOUND")
+                    .With("resource", NameOf(volume)));
+  }
+  return Fail(Error(Code::kFailedPrecondition,
+                    fmt::format("both {} and {} would be {}: one of them is to be moved away",
+                                PathOf(files[0]), PathOf(files[1]), NameOf(volume)))
+                  .Reason("VOLUME_AMBIGUOUS")
+                  .With("resource", NameOf(volume)));
+}
+
+Result<std::vector<std::string>> PoolDirectory::DependentsOf(std::string_view volume) const {
+  std::vector<std::string> dependents;
+  for (VolumeFile& file : TRY(List())) {
+    if (file.base == volume) dependents.push_back(std::move(file.id));
+  }
+  return dependents;
+}
+
+Result<UniqueFd> PoolDirectory::OpenVolume(const VolumeFile& file, int flags) const {
+  // Non-blocking, so that a FIFO in the file's place does not hold us up.
+  auto fd = OpenBeneath(fd_.get(), file.ToString(), flags | O_NONBLOCK | O_NOCTTY, 0);
+  const auto fail = [&](Code code, const char* reason, std::string message) {
+    return Fail(Error(code, std::move(message))
+                    .Reason(reason)
+                    .With("resource", NameOf(file.id))
+                    .With("path", PathOf(file)));
+  };
+  if (!fd && fd.error().code() == Code::kNotFound)
+    return fail(Code::kNotFound, "VOLUME_NOT_FOUND", fmt::format("there is no volume {}", NameOf(file.id)));
+  struct stat status {};
+  if (fd && ::fstat(fd->get(), &status) != 0) return FailErrno(errno, "look at {}", PathOf(file));
+  if (!fd || !S_ISREG(status.st_mode)) {
+    return fail(Code::kPermissionDenied, "VOLUME_NOT_A_FILE",
+                fmt::format("{} is no regular file that can be opened{}", PathOf(file),
+                            fd ? "" : ": " + fd.error().message()));
+  }
+  ::fcntl(fd->get(), F_SETFL, ::fcntl(fd->get(), F_GETFL) & ~O_NONBLOCK);
+  return fd;
+}
+
+void PoolDirectory::CleanUp() const {
+  const auto names = Entries(fd_.get());
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (NewVolumeFile::RemoveLeftover(fd_.get(), name))
+      LOG_INFO("{}/{}: left by a daemon that ended, removed", path_, name);
+  }
+}
+
+}  // namespace berth::server

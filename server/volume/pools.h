@@ -1,0 +1,22 @@
+// The pools that berthd's configuration names.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "server/volume/pool_directory.h"
+
+namespace berth::server {
+
+inline constexpr size_t kMaxPools = 64;
+
+// From "fast=/var/lib/berth/fast" and, for the ratios of some of them, "fast=1.5". By id. INVALID_ARGUMENT,
+// BAD_OPTION.
+Result<std::vector<PoolSettings>> ParsePools(const std::vector<std::string>& pools,
+                                             const std::vector<std::string>& ratios);
+
+// One without a directory if there is none of that id.
+PoolSettings FindPool(const std::vector<PoolSettings>& pools, const std::string& id);
+
+}  // namespace berth::server

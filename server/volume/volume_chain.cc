@@ -1,0 +1,59 @@
+#include "server/volume/volume_chain.h"
+
+#include <fcntl.h>
+
+#include <fmt/ranges.h>
+
+#include "server/volume/volume_facts.h"
+
+namespace berth::server {
+Status LockVolume(const PoolDirectory& directory, const VolumeFile& file, int fd, const block::FileUse& use) {
+  if (block::LockFile(fd, directory.PathOf(file), use)) return Ok();
+  return Fail(
+      Error(Code::kFailedPrecondition,
+            fmt::format("{} is in use by a guest or another program, or something else is being done with it",
+                        directory.NameOf(file.id)))
+          .Reason("IMAGE_IN_USE")
+          .With("resource", directory.NameOf(file.id))
+          .With("path", directory.PathOf(file)));
+}
+
+Status CheckNoDependents(const PoolDirectory& directory, const std::string& volume, std::string_view done) {
+  std::vector<std::string> names;
+  for (const std::string& dependent : TRY(directory.DependentsOf(volume)))
+    names.push_back(directory.NameOf(dependent));
+  if (names.empty()) return Ok();
+  const std::string all = fmt::format("{}", fmt::join(names, ", "));
+  return Fail(Error(Code::kFailedPrecondition, fmt::format("{} cannot be {}, because these stand on it: {}",
+                                                           directory.NameOf(volume), done, all))
+                  .Reason("VOLUME_HAS_DEPENDENTS")
+                  .With("resource", directory.NameOf(volume))
+                  .With("dependents", all));
+}
+
+Result<std::vector<block::LayerFiles>> OpenVolumeChain(const PoolDirectory& directory,
+                                                       const std::string& volume, const VolumeUse& use) {
+  std::vector<block::LayerFiles> layers;
+  VolumeFile file = TRY(directory.Find(volume));
+  for (bool writable = use.writable;; writable = false) {
+    if (layers.size() == kMaxImageLayers) {
+      return Fail(Error(Code::kInvalidArgument, fmt::format("{} stands on more than {} volumes",
+                                                            directory.NameOf(volume), kMaxImageLayers - 1))
+                      .Reason("IMAGE_CHAIN_TOO_LONG")
+                      .With("resource", directory.NameOf(volume)));
+    }
+    const int flags = (writable ? O_RDWR : O_RDONLY) | (use.direct ? O_DIRECT : 0);
+    UniqueFd fd = TRY(directory.OpenVolume(file, flags));
+    if (writable) TRY(CheckNoDependents(directory, volume, "written to"));
+    TRY(LockVolume(directory, file, fd.get(),
+                   {.write = writable, .resize = writable && file.format != "raw"}));
+    // Again behind the lock: what comes to stand on it from now on finds that.
+    if (writable) TRY(CheckNoDependents(directory, volume, "written to"));
+    TRY(Examine(directory, file, fd.get()));
+    layers.push_back({.format = file.format, .image = std::move(fd), .data = {}});
+    if (file.base.empty()) return layers;
+    file = TRY(FindBase(directory, file));
+  }
+}
+
+}  // namespace berth::server

@@ -1,0 +1,34 @@
+// A volume with all that it stands on, opened and locked.
+#pragma once
+
+#include <vector>
+
+#include "base/error.h"
+#include "block/file_lock.h"
+#include "block/layers.h"
+#include "server/volume/pool_directory.h"
+
+namespace berth::server {
+
+// Images of a disk above one another, the topmost included.
+inline constexpr size_t kMaxImageLayers = 64;
+
+struct VolumeUse {
+  bool writable = false;
+  bool direct = false;  // O_DIRECT
+};
+
+// The files of the volume and of those beneath it, which are opened for reading; locked, as other programs
+// see, until the last copies of the descriptors are closed. PoolDirectory's errors, for the volume they are
+// about, and LookAt's; FAILED_PRECONDITION: IMAGE_IN_USE; VOLUME_HAS_DEPENDENTS, for writing to what others
+// stand on; BASE_NOT_FOUND. INVALID_ARGUMENT: IMAGE_CHAIN_TOO_LONG (as is one that ends nowhere).
+Result<std::vector<block::LayerFiles>> OpenVolumeChain(const PoolDirectory& directory,
+                                                       const std::string& volume, const VolumeUse& use);
+
+// Takes the locks for one of its files (borrowed). FAILED_PRECONDITION, IMAGE_IN_USE.
+Status LockVolume(const PoolDirectory& directory, const VolumeFile& file, int fd, const block::FileUse& use);
+
+// FAILED_PRECONDITION, VOLUME_HAS_DEPENDENTS, if there are any: it then cannot be `done` ("deleted").
+Status CheckNoDependents(const PoolDirectory& directory, const std::string& volume, std::string_view done);
+
+}  // namespace berth::server

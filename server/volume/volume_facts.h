@@ -1,0 +1,29 @@
+// What a volume's file says of it, beyond its name.
+#pragma once
+
+#include <cstdint>
+
+#include "base/error.h"
+#include "server/volume/pool_directory.h"
+
+namespace berth::server {
+
+inline constexpr uint64_t kMaxVolumeBytes = uint64_t{1} << 56;
+
+struct VolumeFacts {
+  uint64_t size_bytes = 0;
+  uint64_t allocated_bytes = 0;
+};
+
+// Reads the header of a qcow2 image and no more, locks nothing: the volume may be in use. What the image says
+// that it stands on must be what the file's name says. OpenVolume's and FindBase's errors; INVALID_ARGUMENT,
+// IMAGE_MALFORMED; PERMISSION_DENIED, IMAGE_NAMES_OTHER_FILE.
+Result<VolumeFacts> LookAt(const PoolDirectory& directory, const VolumeFile& file);
+
+// The same of the volume's file, which is open (borrowed).
+Result<VolumeFacts> Examine(const PoolDirectory& directory, const VolumeFile& file, int fd);
+
+// The file of the volume that `file` stands on, whose name says of one. FAILED_PRECONDITION, BASE_NOT_FOUND.
+Result<VolumeFile> FindBase(const PoolDirectory& directory, const VolumeFile& file);
+
+}  // namespace berth::server

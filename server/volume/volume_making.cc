@@ -1,0 +1,124 @@
+#include "server/volume/volume_making.h"
+
+#include <algorithm>
+
+#include "block/driver.h"
+#include "server/guest/field_error.h"
+#include "server/volume/volume_chain.h"
+#include "server/volume/volume_facts.h"
+
+namespace berth::server {
+namespace {
+
+constexpr int64_t kSectorBytes = 512;
+// As much as is written before somebody is asked whether to go on.
+constexpr uint64_t kFillBytes = uint64_t{256} << 20;
+
+block::Preallocation ToPreallocation(v1::Volume::Preallocation preallocation) {
+  switch (preallocation) {
+    case v1::Volume::METADATA:
+      return block::Preallocation::kMetadata;
+    case v1::Volume::FALLOC:
+      return block::Preallocation::kFalloc;
+    case v1::Volume::FULL:
+      return block::Preallocation::kFull;
+    default:
+      return block::Preallocation::kOff;
+  }
+}
+
+}  // namespace
+
+Status CheckNotCancelled(const OperationProgress& progress) {
+  if (!progress.cancelled()) return Ok();
+  return Fail(Error(Code::kCancelled, "cancelled").Reason("CANCELLED"));
+}
+
+Result<std::string> PoolOf(const std::string& parent) {
+  const auto pool = ParsePoolName(parent);
+  if (!pool) return BadPath("parent", "\"{}\" is no pool's name, pools/POOL", parent);
+  return *pool;
+}
+
+Result<VolumeName> ParseVolumeName(const std::string& name, const std::string& field) {
+  auto parsed = VolumeName::Parse(name);
+  if (!parsed) return BadPath(field, "\"{}\" is no volume's name, pools/POOL/volumes/VOLUME", name);
+  return *std::move(parsed);
+}
+
+Status CheckVolumeId(const std::string& id) {
+  if (IsResourceId(id)) return Ok();
+  return BadPath("volume_id", "\"{}\" is not 1 to 63 of a-z, 0-9 and '-', a letter first, no '-' last", id);
+}
+
+Status CheckVolumeSize(const std::string& field, int64_t size_bytes) {
+  if (size_bytes > 0 && size_bytes % kSectorBytes == 0 &&
+      static_cast<uint64_t>(size_bytes) <= kMaxVolumeBytes)
+    return Ok();
+  return BadPath(field, "{} is no multiple of {} up to {}", size_bytes, kSectorBytes, kMaxVolumeBytes);
+}
+
+Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format) {
+  if (!v1::Volume::Format_IsValid(format)) return BadPath(field, "unknown value {}", int{format});
+  return format == v1::Volume::RAW ? "raw" : "qcow2";
+}
+
+Status CheckIsNew(const PoolDirectory& directory, const std::string& id) {
+  const auto found = directory.Find(id);
+  if (!found && found.error().code() == Code::kNotFound) return Ok();
+  if (!found) return Fail(found.error());
+  return Fail(Error(Code::kAlreadyExists, fmt::format("there is a volume {} already", directory.NameOf(id)))
+                  .Reason("VOLUME_EXISTS")
+                  .With("resource", directory.NameOf(id)));
+}
+
+Result<std::unique_ptr<VolumeMaking>> VolumeMaking::Begin(PoolDirectory directory, VolumePlan plan) {
+  std::vector<block::LayerFiles> base;
+  if (!plan.file.base.empty()) base = TRY(OpenVolumeChain(directory, plan.file.base, {}));
+  std::unique_ptr<VolumeMaking> making(
+      new VolumeMaking(std::move(directory), std::move(plan), std::move(base)));
+  making->file_ = std::make_unique<NewVolumeFile>(
+      TRY(NewVolumeFile::Create(making->directory_.fd(), making->plan_.name)));
+  // Nobody else comes between, now that the name is taken.
+  TRY(CheckIsNew(making->directory_, making->plan_.name.id));
+  return making;
+}
+
+Status VolumeMaking::Format() {
+  const block::Format* format = block::FindFormat(plan_.file.format);
+  block::CreateOptions options(format->create_options);
+  const bool later = plan_.preallocation != v1::Volume::PREALLOCATION_UNSPECIFIED;
+  TRY(options.Set("size", std::to_string(later ? 0 : plan_.size_bytes)));
+  if (!plan_.file.base.empty()) {
+    const VolumeFile base = TRY(FindBase(directory_, plan_.file));
+    TRY(options.Set("backing_file", base.ToString()));
+    TRY(options.Set("backing_fmt", base.format));
+  }
+  return format->create(file_->path(), options);
+}
+
+Result<std::unique_ptr<block::FormatImage>> VolumeMaking::Open() const {
+  std::vector<block::LayerFiles> layers(1);
+  layers[0] = {.format = plan_.file.format, .image = TRY(Duplicate(file_->fd())), .data = {}};
+  return block::OpenLayers(std::move(layers), {.writable = true, .no_flush = true});
+}
+
+Status VolumeMaking::Preallocate(OperationProgress& progress) {
+  if (plan_.preallocation == v1::Volume::PREALLOCATION_UNSPECIFIED) return Ok();
+  const auto image = TRY(Open());
+  const bool writes = plan_.preallocation == v1::Volume::FULL;
+  for (uint64_t size = 0; size < plan_.size_bytes;) {
+    TRY(CheckNotCancelled(progress));
+    progress.ReportBytes("give it room", size, plan_.size_bytes);
+    size = writes ? std::min(size + kFillBytes, plan_.size_bytes) : plan_.size_bytes;
+    TRY(image->Resize(size, ToPreallocation(plan_.preallocation)));
+  }
+  return block::ToStatus(block::Flush(image.get()), "write the volume");
+}
+
+Status VolumeMaking::Publish(const OperationProgress& progress) {
+  TRY(CheckNotCancelled(progress));
+  return file_->Publish(plan_.file);
+}
+
+}  // namespace berth::server

@@ -1,0 +1,79 @@
+#include "server/volume/volume_verbs.h"
+
+#include <fmt/ranges.h>
+
+#include "base/log.h"
+#include "server/guest/field_error.h"
+#include "server/volume/pools.h"
+#include "server/volume/volume_view.h"
+
+namespace berth::server {
+
+void VolumeVerbs::CleanUp() {
+  for (const PoolSettings& pool : engine_.settings.pools) {
+    if (const auto directory = PoolDirectory::Open(pool); directory) {
+      directory->CleanUp();
+    } else {
+      LOG_WARNING("{}", directory.error().ToString());
+    }
+  }
+}
+
+std::vector<v1::Pool> VolumeVerbs::Pools() const {
+  std::vector<v1::Pool> pools;
+  for (const PoolSettings& pool : engine_.settings.pools) pools.push_back(ShowPool(pool));
+  return pools;
+}
+
+Result<v1::Pool> VolumeVerbs::GetPool(const std::string& name) const {
+  const auto id = ParsePoolName(name);
+  if (!id) return BadPath("name", "\"{}\" is no pool's name, pools/POOL", name);
+  const PoolSettings settings = FindPool(engine_.settings.pools, *id);
+  if (settings.directory.empty()) return Fail(PoolDirectory::Open(settings).error());
+  return ShowPool(settings);
+}
+
+Result<PoolDirectory> VolumeVerbs::OpenPool(const std::string& id) const {
+  return PoolDirectory::Open(FindPool(engine_.settings.pools, id));
+}
+
+Result<v1::Volume> VolumeVerbs::Get(const std::string& name) const {
+  const VolumeName parsed = TRY(ParseVolumeName(name));
+  const PoolDirectory directory = TRY(OpenPool(parsed.pool));
+  return ShowVolume(directory, parsed.id, UsersOfVolumes(engine_.book));
+}
+
+Result<std::vector<v1::Volume>> VolumeVerbs::List(const std::string& parent) const {
+  constexpr std::string_view kAll = "pools/-";
+  const VolumeUsers users = UsersOfVolumes(engine_.book);
+  if (parent != kAll) {
+    const std::string pool = TRY(PoolOf(parent));
+    return ShowVolumes(TRY(OpenPool(pool)), users);
+  }
+  std::vector<v1::Volume> all;
+  for (const PoolSettings& pool : engine_.settings.pools) {
+    const auto directory = PoolDirectory::Open(pool);
+    if (!directory) continue;
+    for (v1::Volume& volume : TRY(ShowVolumes(*directory, users))) all.push_back(std::move(volume));
+  }
+  return all;
+}
+
+Status VolumeVerbs::CheckNoGuestHas(const std::string& name, bool writing, std::string_view done) const {
+  std::vector<std::string> guests;
+  for (const GuestPtr& entry : engine_.book.All()) {
+    const v1::Guest guest = entry->Get();
+    for (const v1::DiskSpec& disk : guest.spec().disks()) {
+      if (disk.volume() == name && !(writing && disk.read_only())) guests.push_back(guest.name());
+    }
+  }
+  if (guests.empty()) return Ok();
+  const std::string all = fmt::format("{}", fmt::join(guests, ", "));
+  return Fail(Error(Code::kFailedPrecondition,
+                    fmt::format("{} cannot be {}, because it is a disk of {}", name, done, all))
+                  .Reason("VOLUME_IN_USE")
+                  .With("resource", name)
+                  .With("guests", all));
+}
+
+}  // namespace berth::server

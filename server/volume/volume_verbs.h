@@ -1,0 +1,48 @@
+// What callers do to volumes. Whatever can be refused is refused at once; the rest is an operation.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/mutex.h"
+#include "berth/v1/volume_service.pb.h"
+#include "server/guest/engine.h"
+#include "server/volume/volume_making.h"
+
+namespace berth::server {
+
+// Any thread. Borrows the engine. That two things are not done with one volume at once is what the locks of
+// its file are for; monitors of guests hold them, and other programs do.
+class VolumeVerbs {
+ public:
+  explicit VolumeVerbs(Engine& engine) : engine_(engine) {}
+
+  // Removes what a daemon before this one left half made, and tells of pools that cannot be used.
+  void CleanUp();
+
+  std::vector<v1::Pool> Pools() const;
+  // NOT_FOUND, POOL_NOT_FOUND.
+  Result<v1::Pool> GetPool(const std::string& name) const;
+  // INVALID_ARGUMENT, INVALID_FIELD; NOT_FOUND: POOL_NOT_FOUND, VOLUME_NOT_FOUND; PoolDirectory's.
+  Result<v1::Volume> Get(const std::string& name) const;
+  Result<std::vector<v1::Volume>> List(const std::string& parent) const;
+
+  Result<Operation> Create(const v1::CreateVolumeRequest& request);
+  Result<Operation> Delete(const v1::DeleteVolumeRequest& request);
+
+ private:
+  Result<PoolDirectory> OpenPool(const std::string& id) const;
+  Result<VolumePlan> PlanNew(const v1::CreateVolumeRequest& request, const PoolDirectory& directory) const;
+  // Publishes it; the operation's response.
+  Result<std::unique_ptr<google::protobuf::Message>> Finish(VolumeMaking& making,
+                                                            const OperationProgress& progress) const;
+  // FAILED_PRECONDITION, VOLUME_IN_USE, if a guest has it as a disk; `writing`: as one that it may write to.
+  Status CheckNoGuestHas(const std::string& name, bool writing, std::string_view done) const;
+
+  Engine& engine_;
+  // Held from looking for an operation of the same request until there is one.
+  Mutex admission_;
+};
+
+}  // namespace berth::server

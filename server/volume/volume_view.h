@@ -1,0 +1,34 @@
+// Pools and volumes as the API shows them.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "berth/v1/volume.pb.h"
+#include "server/guest/guest_book.h"
+#include "server/volume/pool_directory.h"
+
+namespace berth::server {
+
+// The names of the guests that have a volume as a disk, by the volume's name.
+using VolumeUsers = std::multimap<std::string, std::string>;
+VolumeUsers UsersOfVolumes(GuestBook& book);
+
+// What is wrong with one volume is shown with it.
+Result<std::vector<v1::Volume>> ShowVolumes(const PoolDirectory& directory, const VolumeUsers& users);
+// PoolDirectory::Find's errors.
+Result<v1::Volume> ShowVolume(const PoolDirectory& directory, const std::string& id,
+                              const VolumeUsers& users);
+
+// What is wrong with it is shown.
+v1::Pool ShowPool(const PoolSettings& settings);
+
+// A sum that stays within what the API can say.
+int64_t AddBytes(int64_t sum, int64_t more);
+
+// "raw", "qcow2"
+std::string FormatName(v1::Volume::Format format);
+
+}  // namespace berth::server
