@@ -33,7 +33,9 @@ class Finder {
     CheckCgroup("", places_.cgroup.limits);
     for (const CgroupChild& child : places_.cgroup.children) CheckCgroup(child.name, child.limits);
     for (const ThreadPlace& thread : places_.threads) CheckThread(thread);
-    CheckMemory();
+    const auto mappings = ReadMappings(roots_, places_.process);
+    if (!mappings) return {};  // It has ended meanwhile, and what was found may be no more than that.
+    CheckMemory(*mappings);
     if (found_.size() > kMaxMisplaced) found_.resize(kMaxMisplaced);
     return std::move(found_);
   }
@@ -58,11 +60,9 @@ class Finder {
     }
   }
 
-  void CheckMemory() {
-    const auto mappings = ReadMappings(roots_, places_.process);
-    if (!mappings) return found_.push_back(mappings.error().message());
+  void CheckMemory(const std::vector<Mapping>& mappings) {
     for (const MemoryPlace& memory : places_.memory) {
-      const std::vector<Mapping> found = MappingsOf(*mappings, memory);
+      const std::vector<Mapping> found = MappingsOf(mappings, memory);
       for (const Mapping& mapping : found) CheckPages(memory, mapping);
       if (found.empty()) found_.push_back(fmt::format("{} is not mapped", memory.name));
     }

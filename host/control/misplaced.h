@@ -30,7 +30,8 @@ struct GuestPlaces {
   std::vector<MemoryPlace> memory;
 };
 
-// What is otherwise, a sentence each, at most kMaxMisplaced; nothing if all is as it should be.
+// What is otherwise, a sentence each, at most kMaxMisplaced; nothing if all is as it should be, or the
+// process has ended.
 inline constexpr size_t kMaxMisplaced = 64;
 std::vector<std::string> FindMisplaced(const HostRoots& roots, const GuestPlaces& places);
 

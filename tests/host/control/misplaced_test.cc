@@ -1,6 +1,7 @@
 #include "host/control/misplaced.h"
 
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -49,6 +50,21 @@ TEST_F(FindMisplacedTest, MemoryIsFoundByTheNameOfItsFile) {
   EXPECT_THAT(Find("web-memory0", {node}), IsEmpty());
   EXPECT_THAT(Find("web-memory0", {node + 1}), ElementsAre(HasSubstr(fmt::format("are on node {}", node))));
   EXPECT_THAT(Find("web-memory", {node}), ElementsAre("web-memory is not mapped"));
+}
+
+TEST(FindMisplaced, AProcessThatHasEndedIsNowhere) {
+  const pid_t process = ::fork();
+  if (process == 0) ::_exit(0);
+  ASSERT_GT(process, 0);
+  siginfo_t ended;
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(process), &ended, WEXITED | WNOWAIT), 0);
+  const GuestPlaces places{.process = process,
+                           .threads = {{.id = process, .child = "emulator", .cpus = {0}}},
+                           .memory = {{.name = "web-memory0", .size_bytes = kSize, .nodes = {0}}}};
+
+  EXPECT_THAT(FindMisplaced(HostRoots(), places), IsEmpty());
+  ASSERT_EQ(::waitpid(process, nullptr, 0), process);
+  EXPECT_THAT(FindMisplaced(HostRoots(), places), IsEmpty());
 }
 
 }  // namespace
