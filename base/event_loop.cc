@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <condition_variable>
 #include <utility>
 
 namespace berth {
@@ -62,20 +61,51 @@ void EventLoop::Post(std::function<void()> work) {
 }
 
 void EventLoop::Call(const std::function<void()>& work) {
-  if (OnLoopThread() || thread_.load() == std::thread::id()) return work();
-  struct {
-    Mutex mutex;
-    std::condition_variable condition;
-    bool done = false;
-  } wait;
-  Post([&] {
+  if (OnLoopThread()) return work();
+  while (!PostAndWait(work)) {
+    if (!Take(/*to_run=*/false)) continue;  // It runs by now.
     work();
-    MutexLock lock(wait.mutex);
-    wait.done = true;
-    wait.condition.notify_one();
+    Free();
+    return;
+  }
+}
+
+// False if no thread runs the loop.
+bool EventLoop::PostAndWait(const std::function<void()>& work) {
+  std::condition_variable condition;
+  bool done = false;
+  MutexLock lock(mutex_);
+  if (!running_) return false;
+  posted_.push_back([&] {
+    work();
+    MutexLock end(mutex_);
+    done = true;
+    condition.notify_one();
   });
-  MutexLock lock(wait.mutex);
-  while (!wait.done) lock.Wait(wait.condition);
+  ++calls_;
+  SignalEventFd(wakeup_.get());
+  while (!done) lock.Wait(condition);
+  return true;
+}
+
+// Waits for a thread that has the loop for a Call alone; false if one runs it.
+bool EventLoop::Take(bool to_run) {
+  MutexLock lock(mutex_);
+  while (!running_ && thread_.load() != std::thread::id()) lock.Wait(freed_);
+  if (running_) return false;
+  thread_ = std::this_thread::get_id();
+  running_ = to_run;
+  return true;
+}
+
+// Not while somebody waits in Call for the thread that runs it; then false.
+bool EventLoop::Free() {
+  MutexLock lock(mutex_);
+  if (calls_ != 0) return false;
+  thread_ = std::thread::id();
+  if (std::exchange(running_, false)) stopping_ = false;
+  freed_.notify_all();
+  return true;
 }
 
 void EventLoop::Deferred::Schedule() {
@@ -106,6 +136,7 @@ void EventLoop::RunPosted() {
   {
     MutexLock lock(mutex_);
     work.swap(posted_);
+    calls_ = 0;
   }
   for (auto& item : work) {
     item();
@@ -130,7 +161,7 @@ int EventLoop::RunTimers() {
 }
 
 void EventLoop::Run() {
-  thread_ = std::this_thread::get_id();
+  CHECK(Take(/*to_run=*/true));  // One thread at a time.
   std::array<epoll_event, kMaxEventsAtOnce> events;
   RunDeferred();
   while (!stopping_) {
@@ -146,9 +177,8 @@ void EventLoop::Run() {
       RunDeferred();
     }
   }
-  RunPosted();  // Nobody waits in Call for a loop that has ended.
-  thread_ = std::thread::id();
-  stopping_ = false;
+  do RunPosted();
+  while (!Free());
 }
 
 void EventLoop::Stop() {

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -73,6 +74,9 @@ class EventLoop {
 
  private:
   EventLoop(UniqueFd epoll, UniqueFd wakeup) : epoll_(std::move(epoll)), wakeup_(std::move(wakeup)) {}
+  bool PostAndWait(const std::function<void()>& work);
+  bool Take(bool to_run);
+  bool Free();
   void RunPosted();
   void RunDeferred();
   int RunTimers();  // Milliseconds until the next one, or -1.
@@ -82,7 +86,7 @@ class EventLoop {
   };
   const UniqueFd epoll_;
   const UniqueFd wakeup_;
-  std::atomic<std::thread::id> thread_{};
+  std::atomic<std::thread::id> thread_{};  // The one in Run, or one that does a Call while none is.
   std::atomic<bool> stopping_{false};
   // Loop thread only.
   std::unordered_map<int, std::shared_ptr<Watcher>> watchers_;
@@ -91,7 +95,10 @@ class EventLoop {
   std::vector<Deferred*> deferred_;  // Null where one was cancelled.
 
   Mutex mutex_;
+  std::condition_variable freed_;  // No thread has the loop.
+  bool running_ GUARDED_BY(mutex_) = false;
   std::vector<std::function<void()>> posted_ GUARDED_BY(mutex_);
+  size_t calls_ GUARDED_BY(mutex_) = 0;  // Of what is posted, how much somebody waits for.
 };
 
 }  // namespace berth

@@ -213,7 +213,8 @@ void ImageNodeImpl::Done(Request* request) {
   if (request == &flush_) {
     flush_running_ = false;
     List<Request> flushed = std::move(flushing_);
-    while (Request* one = flushed.PopFront()) Complete(one, flush_.error);
+    const int error = flush_.error;  // Whoever is told may have the next one started.
+    while (Request* one = flushed.PopFront()) Complete(one, error);
     return StartFlush();
   }
   --running_;

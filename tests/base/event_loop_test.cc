@@ -1,6 +1,8 @@
 #include "base/event_loop.h"
 
+#include <atomic>
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,6 +25,27 @@ TEST(EventLoop, CallRunsOnTheLoopThreadAndWaits) {
   std::thread::id seen;
   while (seen != running.thread.get_id()) running.loop->Call([&] { seen = std::this_thread::get_id(); });
   EXPECT_EQ(seen, running.thread.get_id());
+}
+
+// Each Call has the loop for itself, whoever runs it, and none is lost.
+TEST(EventLoop, CallsFromManyThreadsWhileItStartsAndEnds) {
+  const auto loop = *EventLoop::Create();
+  constexpr int kCallers = 3, kCalls = 2000;
+  int calls = 0;  // Of no thread's but who has the loop.
+  std::atomic<int> callers = kCallers;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kCallers; ++i) {
+    threads.emplace_back([&] {
+      for (int call = 0; call < kCalls; ++call) loop->Call([&] { ++calls; });
+      --callers;
+    });
+  }
+  while (callers != 0) {
+    loop->Post([&] { loop->Stop(); });
+    loop->Run();
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(calls, kCallers * kCalls);
 }
 
 TEST(EventLoop, PostedWorkKeepsItsOrder) {

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <map>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -43,20 +42,22 @@ v1::Request Quit() {
   return request;
 }
 
-// Names of the process's threads, each with its `Seccomp:` and `NoNewPrivs:` in /proc.
-std::map<std::string, std::string> Confinement(pid_t pid) {
-  std::map<std::string, std::string> threads;
+// Names of the process's threads, each with its `Seccomp:` and `NoNewPrivs:` in /proc. A sanitizer's own
+// thread is called as the process.
+std::set<std::pair<std::string, std::string>> Confinement(pid_t pid) {
+  std::set<std::pair<std::string, std::string>> threads;
   const std::string tasks = fmt::format("/proc/{}/task", pid);
   DIR* directory = ::opendir(tasks.c_str());
   while (const dirent* entry = ::readdir(directory)) {
     if (entry->d_name[0] == '.') continue;
     std::ifstream status(tasks + "/" + entry->d_name + "/status");
-    std::string name;
+    std::string name, how;
     for (std::string line; std::getline(status, line);) {
       const std::string value = line.substr(line.find('\t') + 1);
       if (line.starts_with("Name:")) name = value;
-      if (line.starts_with("NoNewPrivs:") || line.starts_with("Seccomp:")) threads[name] += value;
+      if (line.starts_with("NoNewPrivs:") || line.starts_with("Seccomp:")) how += value;
     }
+    threads.emplace(name, how);
   }
   ::closedir(directory);
   return threads;
