@@ -223,6 +223,15 @@ uint32_t Vcpu::tsc_khz() const {
   return khz > 0 ? static_cast<uint32_t>(khz) : 0;
 }
 
+std::string Vcpu::DescribePlace() const {
+  kvm_regs regs{};
+  kvm_sregs sregs{};
+  const bool read =
+      ::ioctl(fd_.get(), KVM_GET_REGS, &regs) == 0 && ::ioctl(fd_.get(), KVM_GET_SREGS, &sregs) == 0;
+  if (!read || (regs.rip == power_on_->regs.rip && sregs.cs.base == power_on_->sregs.cs.base)) return {};
+  return fmt::format("rip {:#x}, rsp {:#x}, cr2 {:#x}, cr3 {:#x}", regs.rip, regs.rsp, sregs.cr2, sregs.cr3);
+}
+
 Exit Vcpu::Run() {
   auto* run = static_cast<kvm_run*>(run_);
   if (::ioctl(fd_.get(), KVM_RUN, 0) != 0) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -85,6 +86,10 @@ class Vcpu {
   uint32_t index() const { return index_; }
   uint64_t exits() const { return exits_.load(std::memory_order_relaxed); }
   uint32_t tsc_khz() const;
+  // Where it is, for people: the instruction, the stack, the last page fault's address, the page tables.
+  // Empty at the reset vector: AMD processors lose their state when they shut down, and KVM has reset them by
+  // then.
+  std::string DescribePlace() const;
 
  private:
   struct PowerOnState;

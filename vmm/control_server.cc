@@ -80,7 +80,7 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       TRY(machine())->PressPowerButton();
       return Ok();
     case v1::Request::kResetMachine:
-      return TRY(machine())->Reset();
+      return TRY(machine())->Reset("asked for");
     case v1::Request::kQuit:
       loop_->Stop();
       return Ok();

@@ -162,7 +162,7 @@ Status Machine::CreateChipset(Descriptors& fds) {
                           vcpus_->RequestPause();
                           control_->Post([this] { SetState(v1::POWERED_OFF, "the guest powered off"); });
                         },
-                    .reset = [this] { RequestReset(); },
+                    .reset = [this](const char* how) { RequestReset(how); },
                     .debug_exit =
                         [this](uint8_t code) {
                           vcpus_->RequestPause();
@@ -359,12 +359,13 @@ Status Machine::CreateVcpus() {
   }
   vcpus_ = std::make_unique<VcpuThreads>(
       std::move(vcpus), &memory_space_, &port_space_,
-      VcpuCallbacks{.triple_fault = [this] { RequestReset(); },
-                    .failed =
-                        [this](uint32_t vcpu, const std::string& why) {
-                          control_->Post([this, vcpu, why] { Fail(fmt::format("vCPU {}: {}", vcpu, why)); });
-                        },
-                    .confine = [this] { return Confine(ThreadKind::kVcpu); }});
+      VcpuCallbacks{
+          .triple_fault = [this](uint32_t vcpu, const std::string& place) { TripleFault(vcpu, place); },
+          .failed =
+              [this](uint32_t vcpu, const std::string& why) {
+                control_->Post([this, vcpu, why] { Fail(fmt::format("vCPU {}: {}", vcpu, why)); });
+              },
+          .confine = [this] { return Confine(ThreadKind::kVcpu); }});
   return EnterKernel();
 }
 
@@ -412,18 +413,26 @@ Status Machine::Pause() {
   return Ok();
 }
 
-void Machine::RequestReset() {
+void Machine::RequestReset(const std::string& why) {
   vcpus_->RequestPause();
-  control_->Post([this] {
-    if (const Status reset = Reset(); !reset) Fail("reset: " + reset.error().message());
+  control_->Post([this, why] {
+    if (const Status reset = Reset(why); !reset) Fail("reset: " + reset.error().message());
   });
 }
 
-Status Machine::Reset() {
+// Nobody resets a machine so on purpose, but for old kernels.
+void Machine::TripleFault(uint32_t vcpu, const std::string& place) {
+  const std::string why =
+      fmt::format("triple fault of vCPU {}{}{}", vcpu, place.empty() ? "" : " at ", place);
+  LOG_WARNING_LIMITED("the guest reset its machine: {}", why);
+  RequestReset(why);
+}
+
+Status Machine::Reset(const std::string& why) {
   TRY(CheckNotOver());
   vcpus_->Pause();
   if (config_.on_reset() == v1::ON_RESET_QUIT) {
-    SetState(v1::POWERED_OFF, "the guest reset its machine");
+    SetState(v1::POWERED_OFF, "the guest reset its machine: " + why);
     return Ok();
   }
   ports_->CompleteRemovals("the machine was reset");
@@ -435,7 +444,7 @@ Status Machine::Reset() {
   TRY(LoadFirmware());
   TRY(LoadKernel());
   TRY(EnterKernel());
-  events_->Add(v1::Event::GUEST_RESET, {}, {});
+  events_->Add(v1::Event::GUEST_RESET, {}, why);
   vcpus_->Resume();
   SetState(v1::RUNNING);
   return Ok();

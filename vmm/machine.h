@@ -48,8 +48,8 @@ class Machine {
   Status Run();
   Status Pause();
   // As the reset register does: every device and CPU to its state after power-on, the kernel loaded anew;
-  // then it runs.
-  Status Reset();
+  // then it runs. `why` is told with the event.
+  Status Reset(const std::string& why);
   void PressPowerButton();
   // As the requests of these names.
   Status SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits);
@@ -93,7 +93,8 @@ class Machine {
 
   Status EnterKernel();
   Status AddPorts(const char* name, uint16_t port, uint64_t count, hw::IoHandler* handler);
-  void RequestReset();
+  void RequestReset(const std::string& why);
+  void TripleFault(uint32_t vcpu, const std::string& place);
   // Devices that come and go.
   const v1::DeviceConfig* FindDevice(const std::string& id) const;
   Status CheckNotOver() const;

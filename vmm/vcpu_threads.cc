@@ -113,7 +113,7 @@ void VcpuThreads::RunUntilWanted(size_t index) {
       trace::vcpu_port(index, io->port, io->size, io->count, io->write);
       Handle(*io, ports);
     } else if (std::holds_alternative<kvm::exits::Shutdown>(exit)) {
-      callbacks_.triple_fault();
+      callbacks_.triple_fault(static_cast<uint32_t>(index), vcpu.DescribePlace());
     } else if (const auto* failed = std::get_if<kvm::exits::Failed>(&exit)) {
       callbacks_.failed(static_cast<uint32_t>(index), failed->why);
       RequestPause();

@@ -19,7 +19,8 @@ namespace berth::vmm {
 
 // Called in a vCPU's thread; must not wait for the vCPUs.
 struct VcpuCallbacks {
-  std::function<void()> triple_fault;                                 // The machine is to be reset.
+  // The machine is to be reset. `place` is where that vCPU was, if that is known.
+  std::function<void(uint32_t vcpu, const std::string& place)> triple_fault;
   std::function<void(uint32_t vcpu, const std::string& why)> failed;  // That vCPU cannot go on.
   std::function<Status()> confine;  // First thing in each thread: its sandbox.
 };

@@ -27,17 +27,20 @@ Power::Power(InterruptController* interrupts, uint32_t event_gsi, PowerRequests 
       reset_([](uint64_t) { return uint8_t{0}; },
              [this](uint64_t, uint8_t value) {
                if (!(value & kResetCpu)) return;
-               trace::power_reset("reset register");
-               requests_.reset();
+               Reset("reset register");
              }),
       keyboard_([](uint64_t) { return uint8_t{0xff}; },
                 [this](uint64_t, uint8_t value) {
                   if (value != kKeyboardPulseReset) return;
-                  trace::power_reset("keyboard controller");
-                  requests_.reset();
+                  Reset("keyboard controller");
                 }),
       debug_exit_([](uint64_t) { return uint8_t{0}; },
                   [this](uint64_t, uint8_t value) { requests_.debug_exit(value); }) {}
+
+void Power::Reset(const char* how) {
+  trace::power_reset(how);
+  requests_.reset(how);
+}
 
 void Power::PressButton() {
   trace::power_button_pressed(event_gsi_);

@@ -15,7 +15,7 @@ namespace berth::hw {
 // What the guest asked of its machine. Handlers are called in a vCPU's thread and must not wait for it.
 struct PowerRequests {
   std::function<void()> power_off;
-  std::function<void()> reset;
+  std::function<void(const char* how)> reset;
   std::function<void(uint8_t code)> debug_exit;
 };
 
@@ -51,6 +51,7 @@ class Power {
     const std::function<void(uint64_t, uint8_t)> write;
   };
 
+  void Reset(const char* how);
   uint8_t TakeEvents();
 
   InterruptController* const interrupts_;

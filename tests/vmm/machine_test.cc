@@ -24,6 +24,14 @@ std::vector<uint8_t> operator+(std::vector<uint8_t> a, const std::vector<uint8_t
   return a;
 }
 
+std::string LastText(const TinyMachine& tiny, v1::Event::Kind kind) {
+  std::string text = "no such event";
+  for (const v1::Event& event : tiny.events.events()) {
+    if (event.kind() == kind) text = event.text();
+  }
+  return text;
+}
+
 class MachineTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -43,6 +51,7 @@ TEST_F(MachineTest, TheResetRegisterStartsTheKernelAgain) {
   auto tiny = *TinyMachine::Create(OutByte(0x3f8, 'A') + OutByte(0xcf9, 6) + kForever);
   ASSERT_TRUE(tiny->machine->Run());
   for (int resets = 0; resets < 3; ++resets) EXPECT_TRUE(tiny->RunUntil(v1::Event::GUEST_RESET));
+  EXPECT_EQ(LastText(*tiny, v1::Event::GUEST_RESET), "reset register");
 }
 
 TEST_F(MachineTest, TheKeyboardControllersResetPulseResets) {
@@ -57,6 +66,9 @@ TEST_F(MachineTest, ATripleFaultResets) {
       *TinyMachine::Create({0x0f, 0x01, 0x1d, 0x0a, 0x00, 0x10, 0x00, 0x0f, 0x0b, 0x90, 0, 0, 0, 0, 0, 0});
   ASSERT_TRUE(tiny->machine->Run());
   EXPECT_TRUE(tiny->RunUntil(v1::Event::GUEST_RESET));
+  // And where, unless the processor has forgotten it.
+  EXPECT_THAT(LastText(*tiny, v1::Event::GUEST_RESET),
+              testing::MatchesRegex("triple fault of vCPU 0( at rip 0x100007, .*)?"));
 }
 
 TEST_F(MachineTest, AResetMayEndTheMachineInstead) {

@@ -16,11 +16,12 @@ constexpr uint64_t kSleepControl = 0, kSleepStatus = 1, kEvents = 2;
 struct PowerTest : testing::Test {
   FakeInterrupts interrupts;
   int power_offs = 0, resets = 0;
+  std::string reset_by;
   std::optional<uint8_t> exit_code;
   Power power{&interrupts,
               kGsi,
               {.power_off = [this] { ++power_offs; },
-               .reset = [this] { ++resets; },
+               .reset = [this](const char* how) { ++resets, reset_by = how; },
                .debug_exit = [this](uint8_t code) { exit_code = code; }}};
 };
 
@@ -62,6 +63,7 @@ TEST_F(PowerTest, TheResetRegisterResets) {
   EXPECT_EQ(resets, 0);
   power.reset_handler()->Write(0, 1, Power::kResetValue);
   EXPECT_EQ(resets, 1);
+  EXPECT_EQ(reset_by, "reset register");
 }
 
 TEST_F(PowerTest, TheKeyboardControllerKnowsOnlyItsResetCommand) {
@@ -69,6 +71,7 @@ TEST_F(PowerTest, TheKeyboardControllerKnowsOnlyItsResetCommand) {
   EXPECT_EQ(resets, 0);
   power.keyboard_handler()->Write(0, 1, 0xfe);
   EXPECT_EQ(resets, 1);
+  EXPECT_EQ(reset_by, "keyboard controller");
   EXPECT_EQ(power.keyboard_handler()->Read(0, 1), 0xffu);
 }
 
