@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -23,7 +24,11 @@ UniqueFd CreateInOwnTmpfs(const std::string& name) {
   if (!mount) return {};
   // Under its name, for whoever looks at a process's maps.
   UniqueFd file(::openat(mount.get(), name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
-  if (file) ::unlinkat(mount.get(), name.c_str(), 0);
+  if (!file) return {};
+  ::unlinkat(mount.get(), name.c_str(), 0);
+  // As a memfd is. Who could not open it for writing is told by mincore(2) that all of it is in memory, and
+  // the VMM, which is another user, believes that.
+  if (::fchmod(file.get(), 0666) != 0) return {};
   return file;
 }
 
