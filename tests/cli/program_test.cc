@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/mutex.h"
 #include "proto/error_details.h"
 #include "tests/fakes/scratch_dir.h"
 
@@ -17,22 +18,29 @@ using google::longrunning::Operation;
 using testing::HasSubstr;
 namespace lro = google::longrunning;
 
+// Held around whatever a service and a test both look at. gRPC has locks enough for that, but those the
+// thread sanitizer does not see.
+Mutex seen;
+
 class FakeGuests final : public berth::v1::GuestService::Service {
  public:
   grpc::Status CreateGuest(grpc::ServerContext*, const berth::v1::CreateGuestRequest* request,
                            Operation* response) override {
+    MutexLock lock(seen);
     created = *request;
     response->set_name("operations/1");
     return grpc::Status::OK;
   }
   grpc::Status GetGuest(grpc::ServerContext*, const berth::v1::GetGuestRequest* request,
                         berth::v1::Guest* response) override {
+    MutexLock lock(seen);
     if (request->name() != "guests/web") return Refuse(request->name());
     *response = guest;
     return grpc::Status::OK;
   }
   grpc::Status ListGuests(grpc::ServerContext*, const berth::v1::ListGuestsRequest* request,
                           berth::v1::ListGuestsResponse* response) override {
+    MutexLock lock(seen);
     // Two pages.
     *response->add_guests() = guest;
     response->mutable_guests(0)->set_name(request->page_token().empty() ? "guests/db" : "guests/web");
@@ -42,6 +50,7 @@ class FakeGuests final : public berth::v1::GuestService::Service {
 
   grpc::Status AttachDevice(grpc::ServerContext*, const berth::v1::AttachDeviceRequest* request,
                             Operation* response) override {
+    MutexLock lock(seen);
     attached = request->device();
     response->set_name("operations/1");
     return grpc::Status::OK;
@@ -72,6 +81,7 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
  public:
   grpc::Status CreateVolume(grpc::ServerContext*, const berth::v1::CreateVolumeRequest* request,
                             Operation* response) override {
+    MutexLock lock(seen);
     created = *request;
     response->set_name("operations/1");
     return grpc::Status::OK;
@@ -99,6 +109,7 @@ class FakeOperations final : public lro::Operations::Service {
  public:
   grpc::Status WaitOperation(grpc::ServerContext*, const lro::WaitOperationRequest* request,
                              Operation* response) override {
+    MutexLock lock(seen);
     response->set_name(request->name());
     if (++waits < 3) return grpc::Status::OK;
     response->set_done(true);
@@ -137,7 +148,10 @@ class ProgramTest : public testing::Test {
     words.insert(words.end(), {"--server", address});
     out.str("");
     err.str("");
-    return RunProgram(words, out, err);
+    { MutexLock lock(seen); }
+    const int status = RunProgram(words, out, err);
+    MutexLock lock(seen);
+    return status;
   }
 
   const ScratchDir scratch;
