@@ -16,7 +16,8 @@ std::span<const Command* const> Commands() {
       &kGuestConsole,     &kGuestScreenshot,  &kGuestEvents,   &kGuestCounters, &kGuestTrace,
       &kGuestUpdate,      &kOperationList,    &kOperationShow, &kOperationWait, &kOperationCancel,
       &kPlacementExplain, &kPlacementAdvise,  &kPoolList,      &kPoolShow,      &kVolumeCreate,
-      &kVolumeList,       &kVolumeShow,       &kVolumeDelete,  &kCompletion};
+      &kVolumeList,       &kVolumeShow,       &kVolumeClone,   &kVolumeImport,  &kVolumeResize,
+      &kVolumeDelete,     &kCompletion};
   return kCommands;
 }
 

@@ -42,7 +42,8 @@ extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCounters, k
     kGuestDetach, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot, kGuestShow,
     kGuestStart, kGuestStop, kGuestTrace, kGuestUpdate, kHostDevice, kHostDevices, kHostRecover, kHostShow,
     kHostWatch, kOperationCancel, kOperationList, kOperationShow, kOperationWait, kPlacementAdvise,
-    kPlacementExplain, kPoolList, kPoolShow, kVolumeCreate, kVolumeDelete, kVolumeList, kVolumeShow;
+    kPlacementExplain, kPoolList, kPoolShow, kVolumeClone, kVolumeCreate, kVolumeDelete, kVolumeImport,
+    kVolumeList, kVolumeResize, kVolumeShow;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();

@@ -1,4 +1,6 @@
 // Volumes: what there is, making and removing it.
+#include <filesystem>
+
 #include "cli/command.h"
 #include "cli/operation_wait.h"
 #include "cli/volume_view.h"
@@ -99,6 +101,62 @@ Status RunCreate(const Invocation& call) {
   return FinishOperation(call, call.connection.Call(&VolumeService::Stub::CreateVolume, request));
 }
 
+void DescribeClone(po::options_description& options) {
+  options.add_options()                                                     //
+      ("full", "copy everything, so that the new volume stands alone")      //
+      ("format", po::value<std::string>(), "of a full copy: qcow2 or raw")  //
+      ("size,s", po::value<std::string>(), "as 20G; that of the cloned one unless it is given");
+  DescribeWait(options);
+}
+
+Status RunClone(const Invocation& call) {
+  berth::v1::CloneVolumeRequest request;
+  request.set_name(TRY(VolumeName(call.arguments[0])));
+  const auto [pool, id] = TRY(SplitName(call.arguments[1]));
+  request.set_volume_id(id);
+  request.set_full(call.Has("full"));
+  const auto [source_pool, source_id] = TRY(SplitName(call.arguments[0]));
+  if (pool != source_pool) request.set_parent(pool);
+  if (call.Has("format")) request.set_format(TRY(ParseFormat(call.Text("format"))));
+  if (call.Has("size")) request.set_size_bytes(TRY(ParseBytes(call.Text("size"))));
+  request.set_request_id(RandomUuid());
+  return FinishOperation(call, call.connection.Call(&VolumeService::Stub::CloneVolume, request));
+}
+
+void DescribeImport(po::options_description& options) {
+  options.add_options()  //
+      ("source-format", po::value<std::string>(),
+       "raw, qcow2, vmdk, vdi, vpc, vhdx, qed, parallels; found by looking, "
+       "but for raw, unless it is given")                                                       //
+      ("sha256", po::value<std::string>(), "of the image as it is stored")                      //
+      ("format", po::value<std::string>(), "of the volume: qcow2 (unless it is given) or raw")  //
+      ("size,s", po::value<std::string>(), "as 20G; that of the image unless it is given");
+  DescribeWait(options);
+}
+
+Status RunImport(const Invocation& call) {
+  berth::v1::ImportVolumeRequest request;
+  const auto [pool, id] = TRY(SplitName(call.arguments[1]));
+  request.set_parent(pool);
+  request.set_volume_id(id);
+  // The daemon has another directory.
+  request.set_source_path(std::filesystem::absolute(call.arguments[0]));
+  request.set_source_format(call.Text("source-format"));
+  request.set_source_sha256(call.Text("sha256"));
+  request.set_format(TRY(ParseFormat(call.Text("format"))));
+  if (call.Has("size")) request.set_size_bytes(TRY(ParseBytes(call.Text("size"))));
+  request.set_request_id(RandomUuid());
+  return FinishOperation(call, call.connection.Call(&VolumeService::Stub::ImportVolume, request));
+}
+
+Status RunResize(const Invocation& call) {
+  berth::v1::ResizeVolumeRequest request;
+  request.set_name(TRY(VolumeName(call.arguments[0])));
+  request.set_size_bytes(TRY(ParseBytes(call.arguments[1])));
+  request.set_request_id(RandomUuid());
+  return FinishOperation(call, call.connection.Call(&VolumeService::Stub::ResizeVolume, request));
+}
+
 Status RunDelete(const Invocation& call) {
   berth::v1::DeleteVolumeRequest request;
   request.set_name(TRY(VolumeName(call.arguments[0])));
@@ -120,6 +178,24 @@ const Command kVolumeCreate = {.words = "volume create",
                                .summary = "Create an empty volume, or one that stands on another",
                                .describe = DescribeCreate,
                                .run = RunCreate};
+const Command kVolumeClone = {.words = "volume clone",
+                              .arguments = {"POOL/VOLUME", "POOL/NEW"},
+                              .required = 2,
+                              .summary = "Create a volume with the content of another",
+                              .describe = DescribeClone,
+                              .run = RunClone};
+const Command kVolumeImport = {.words = "volume import",
+                               .arguments = {"IMAGE", "POOL/VOLUME"},
+                               .required = 2,
+                               .summary = "Create a volume from an image file of the host",
+                               .describe = DescribeImport,
+                               .run = RunImport};
+const Command kVolumeResize = {.words = "volume resize",
+                               .arguments = {"POOL/VOLUME", "SIZE"},
+                               .required = 2,
+                               .summary = "Make a volume larger, also while a guest runs with it",
+                               .describe = DescribeWait,
+                               .run = RunResize};
 const Command kVolumeDelete = {.words = "volume delete",
                                .arguments = {"POOL/VOLUME"},
                                .required = 1,

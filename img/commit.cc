@@ -1,9 +1,9 @@
 #include <cstring>
 #include <filesystem>
 
+#include "block/copier.h"
 #include "block/format_image.h"
 #include "block/open.h"
-#include "img/copier.h"
 #include "img/tool.h"
 
 namespace berth::img {
@@ -101,8 +101,8 @@ int Commit(int argc, char** argv) {
     }
   }
   Progress progress(request->progress && !request->quiet);
-  const CopyOptions options{.base = base, .overwrite = true, .bytes_per_second = request->bytes_per_second};
-  if (!Copier({image.get()}, base, options, &progress).Run()) return 1;
+  block::CopyOptions options{.base = base, .overwrite = true, .bytes_per_second = request->bytes_per_second};
+  if (!RunCopier({image.get()}, base, std::move(options), &progress)) return 1;
   if (const int error = block::Flush(base); error != 0) {
     Complain("Could not commit: {}", std::strerror(error));
     return 1;

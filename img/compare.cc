@@ -2,7 +2,7 @@
 #include <cstring>
 
 #include "block/chain.h"
-#include "img/content.h"
+#include "block/content.h"
 #include "img/tool.h"
 
 namespace berth::img {
@@ -42,7 +42,7 @@ class Comparison {
   int Empty(block::Image* image, uint64_t offset, uint64_t length) {
     const std::span<uint8_t> bytes(buffers_.first.data(), length);
     if (const int status = ReadFrom(image, offset, bytes); status != 0) return status;
-    const uint64_t zeroes = LeadingZeroes(bytes);
+    const uint64_t zeroes = block::LeadingZeroes(bytes);
     return zeroes == length ? 0
                             : Differ("Content mismatch at offset {}!\n", offset + zeroes / kSector * kSector);
   }

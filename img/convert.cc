@@ -4,10 +4,10 @@
 #include <thread>
 
 #include "block/bitmap.h"
+#include "block/copier.h"
 #include "block/open.h"
 #include "block/options.h"
 #include "img/bitmap_copy.h"
-#include "img/copier.h"
 #include "img/create.h"
 #include "img/snapshot_list.h"
 #include "img/tool.h"
@@ -24,7 +24,7 @@ struct Request {
   CreateRequest create{.format = "raw"};
   std::string source_cache = "writeback", target_cache = "unsafe";
   std::string snapshot;  // -l; empty: the disk as it is.
-  CopyOptions copy;
+  block::CopyOptions copy;
   block::OpenFlags source_flags, target_flags{.writable = true};
   bool quiet = false, progress = false, skip_create = false, target_options = false;
   bool bitmaps = false, skip_broken_bitmaps = false, explicit_sparse = false;
@@ -49,9 +49,10 @@ bool ParseSparse(const char* text, Request* request) {
 bool ParseThreads(std::string_view text, Request* request) {
   int threads = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
-  if (error != std::errc() || end != text.data() + text.size() || threads < 1 || threads > kMaxCopyThreads) {
+  if (error != std::errc() || end != text.data() + text.size() || threads < 1 ||
+      threads > block::kMaxCopyThreads) {
     Complain("Invalid number of coroutines. Allowed number of coroutines is between 1 and {}",
-             kMaxCopyThreads);
+             block::kMaxCopyThreads);
     return false;
   }
   request->copy.threads = threads;
@@ -160,7 +161,7 @@ bool ParseArguments(int argc, char** argv, Request* request) {
   }
   if (!threads_given && request->copy.compress) {
     request->copy.threads =
-        std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxCopyThreads);
+        std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, block::kMaxCopyThreads);
   }
   return true;
 }
@@ -348,7 +349,7 @@ int Convert(int argc, char** argv) {
     return 1;
   }
   Progress progress(request.progress && !request.quiet);
-  if (!Copier(std::move(sources), target.get(), request.copy, &progress).Run()) return 1;
+  if (!RunCopier(std::move(sources), target.get(), std::move(request.copy), &progress)) return 1;
   if (const int error = block::Flush(target.get()); error != 0) {
     Complain("error while writing the end of '{}': {}", request.output, std::strerror(error));
     return 1;

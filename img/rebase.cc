@@ -4,9 +4,9 @@
 
 #include "base/bytes.h"
 #include "block/chain.h"
+#include "block/content.h"
 #include "block/format_image.h"
 #include "block/open.h"
-#include "img/content.h"
 #include "img/tool.h"
 
 namespace berth::img {

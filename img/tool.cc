@@ -159,6 +159,18 @@ void Progress::End() {
   if (enabled_) fmt::print("\n");
 }
 
+bool RunCopier(std::vector<block::Image*> sources, block::Image* target, block::CopyOptions options,
+               Progress* progress) {
+  options.progress = [progress](uint64_t done, uint64_t all) { progress->Show(done, all); };
+  options.measure = progress->enabled();
+  options.warn = [](const std::string& text) { Complain(std::string_view(text)); };
+  const Status copied = block::Copier(std::move(sources), target, std::move(options)).Run();
+  if (copied) return true;
+  progress->End();
+  Complain(std::string_view(copied.error().message()));
+  return false;
+}
+
 std::vector<block::CreateOption> MergedOptions(const block::Format& format, const block::Protocol* protocol) {
   std::vector<block::CreateOption> merged(format.create_options.begin(), format.create_options.end());
   if (protocol == nullptr) return merged;

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "block/copier.h"
 #include "block/driver.h"
 #include "block/image.h"
 
@@ -107,6 +108,10 @@ class Progress {
   const bool enabled_;
   double shown_ = 0;
 };
+
+// Copies with the tool's progress and messages; false after an error, which has been complained of.
+bool RunCopier(std::vector<block::Image*> sources, block::Image* target, block::CopyOptions options,
+               Progress* progress);
 
 // A line each, by name.
 void PrintOptionTable(std::vector<block::CreateOption> options);

@@ -48,6 +48,18 @@ class VolumeService final : public v1::VolumeService::Service {
                             Operation* response) override {
     return Respond(Checked(*request, &VolumeVerbs::Delete), response);
   }
+  grpc::Status ResizeVolume(grpc::ServerContext*, const v1::ResizeVolumeRequest* request,
+                            Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::Resize), response);
+  }
+  grpc::Status CloneVolume(grpc::ServerContext*, const v1::CloneVolumeRequest* request,
+                           Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::Clone), response);
+  }
+  grpc::Status ImportVolume(grpc::ServerContext*, const v1::ImportVolumeRequest* request,
+                            Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::Import), response);
+  }
 
  private:
   template <typename Request>

@@ -39,12 +39,17 @@ Result<VolumePlan> VolumeVerbs::PlanNew(const v1::CreateVolumeRequest& request,
 }
 
 Result<Operation> VolumeVerbs::Create(const v1::CreateVolumeRequest& request) {
+  return BeginCreate("create", request);
+}
+
+Result<Operation> VolumeVerbs::BeginCreate(const std::string& verb, const v1::CreateVolumeRequest& request) {
   PoolDirectory directory = TRY(OpenPool(TRY(PoolOf(request.parent()))));
   const OperationRequest asked{
-      .verb = "create", .target = directory.NameOf(request.volume_id()), .request_id = request.request_id()};
+      .verb = verb, .target = directory.NameOf(request.volume_id()), .request_id = request.request_id()};
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
   const VolumePlan plan = TRY(PlanNew(request, directory));
+  RoomLedger::Claim room = TRY(TakeRoom(directory, plan.size_bytes));
   if (request.validate_only()) {
     TRY(CheckIsNew(directory, plan.name.id));
     v1::Volume shown = request.volume();
@@ -53,7 +58,8 @@ Result<Operation> VolumeVerbs::Create(const v1::CreateVolumeRequest& request) {
     shown.set_format(plan.file.format == "raw" ? v1::Volume::RAW : v1::Volume::QCOW2);
     return DoneOperation(shown);
   }
-  std::shared_ptr<VolumeMaking> making = TRY(VolumeMaking::Begin(std::move(directory), plan));
+  std::shared_ptr<VolumeMaking> making =
+      TRY(VolumeMaking::Begin(std::move(directory), plan, std::move(room)));
   return engine_.operations.Start(asked,
                                   [this, making = std::move(making)](OperationProgress& progress) mutable
                                   -> Result<std::unique_ptr<google::protobuf::Message>> {

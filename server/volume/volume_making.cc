@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+#include "block/copier.h"
 #include "block/driver.h"
 #include "server/guest/field_error.h"
 #include "server/volume/volume_chain.h"
@@ -10,7 +12,7 @@
 namespace berth::server {
 namespace {
 
-constexpr int64_t kSectorBytes = 512;
+constexpr uint64_t kSectorBytes = 512;
 // As much as is written before somebody is asked whether to go on.
 constexpr uint64_t kFillBytes = uint64_t{256} << 20;
 
@@ -52,7 +54,7 @@ Status CheckVolumeId(const std::string& id) {
 }
 
 Status CheckVolumeSize(const std::string& field, int64_t size_bytes) {
-  if (size_bytes > 0 && size_bytes % kSectorBytes == 0 &&
+  if (size_bytes > 0 && size_bytes % int64_t{kSectorBytes} == 0 &&
       static_cast<uint64_t>(size_bytes) <= kMaxVolumeBytes)
     return Ok();
   return BadPath(field, "{} is no multiple of {} up to {}", size_bytes, kSectorBytes, kMaxVolumeBytes);
@@ -61,6 +63,16 @@ Status CheckVolumeSize(const std::string& field, int64_t size_bytes) {
 Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format) {
   if (!v1::Volume::Format_IsValid(format)) return BadPath(field, "unknown value {}", int{format});
   return format == v1::Volume::RAW ? "raw" : "qcow2";
+}
+
+Result<uint64_t> SizeOfCopy(uint64_t content_bytes, int64_t asked_bytes) {
+  // What is so large that it is none afterwards is refused by the check.
+  const auto least_bytes =
+      static_cast<int64_t>(std::min(AlignUp(content_bytes, kSectorBytes), kMaxVolumeBytes + 1));
+  const int64_t size = asked_bytes == 0 ? least_bytes : asked_bytes;
+  TRY(CheckVolumeSize("size_bytes", size));
+  if (size < least_bytes) return BadPath("size_bytes", "{} is less than the content's {}", size, least_bytes);
+  return static_cast<uint64_t>(size);
 }
 
 Status CheckIsNew(const PoolDirectory& directory, const std::string& id) {
@@ -72,11 +84,19 @@ Status CheckIsNew(const PoolDirectory& directory, const std::string& id) {
                   .With("resource", directory.NameOf(id)));
 }
 
-Result<std::unique_ptr<VolumeMaking>> VolumeMaking::Begin(PoolDirectory directory, VolumePlan plan) {
+Result<std::unique_ptr<VolumeMaking>> VolumeMaking::Begin(PoolDirectory directory, VolumePlan plan,
+                                                          RoomLedger::Claim room) {
   std::vector<block::LayerFiles> base;
   if (!plan.file.base.empty()) base = TRY(OpenVolumeChain(directory, plan.file.base, {}));
+  if (base.size() == kMaxImageLayers) {
+    return Fail(Error(Code::kFailedPrecondition,
+                      fmt::format("{} volumes stand on one another already: a full clone would stand alone",
+                                  kMaxImageLayers))
+                    .Reason("IMAGE_CHAIN_TOO_LONG")
+                    .With("resource", directory.NameOf(plan.file.base)));
+  }
   std::unique_ptr<VolumeMaking> making(
-      new VolumeMaking(std::move(directory), std::move(plan), std::move(base)));
+      new VolumeMaking(std::move(directory), std::move(plan), std::move(room), std::move(base)));
   making->file_ = std::make_unique<NewVolumeFile>(
       TRY(NewVolumeFile::Create(making->directory_.fd(), making->plan_.name)));
   // Nobody else comes between, now that the name is taken.
@@ -114,6 +134,17 @@ Status VolumeMaking::Preallocate(OperationProgress& progress) {
     TRY(image->Resize(size, ToPreallocation(plan_.preallocation)));
   }
   return block::ToStatus(block::Flush(image.get()), "write the volume");
+}
+
+Status VolumeMaking::Fill(block::Image* source, OperationProgress& progress) {
+  const auto target = TRY(Open());
+  const block::CopyOptions options{
+      .offload = true,
+      .target_is_zero = true,
+      .progress = [&](uint64_t done, uint64_t all) { progress.ReportBytes("copy", done, all); },
+      .cancelled = [&] { return progress.cancelled(); }};
+  TRY(block::Copier({source}, target.get(), options).Run());
+  return block::ToStatus(block::Flush(target.get()), "write the volume");
 }
 
 Status VolumeMaking::Publish(const OperationProgress& progress) {

@@ -11,6 +11,7 @@
 #include "server/operation/operation_runner.h"
 #include "server/volume/new_volume_file.h"
 #include "server/volume/pool_directory.h"
+#include "server/volume/room_ledger.h"
 
 namespace berth::server {
 
@@ -29,13 +30,18 @@ Status CheckVolumeId(const std::string& id);
 Status CheckVolumeSize(const std::string& field, int64_t size_bytes);
 Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format);  // "raw"
 
+// Of a volume with the content of something of `content_bytes`; `asked_bytes` 0: no larger than need be.
+Result<uint64_t> SizeOfCopy(uint64_t content_bytes, int64_t asked_bytes);
+
 // ALREADY_EXISTS, VOLUME_EXISTS.
 Status CheckIsNew(const PoolDirectory& directory, const std::string& id);
 
 class VolumeMaking {
  public:
   // Opens and locks what it is to stand on. NewVolumeFile's errors and OpenVolumeChain's; VOLUME_EXISTS.
-  static Result<std::unique_ptr<VolumeMaking>> Begin(PoolDirectory directory, VolumePlan plan);
+  // `room` is kept as long as this.
+  static Result<std::unique_ptr<VolumeMaking>> Begin(PoolDirectory directory, VolumePlan plan,
+                                                     RoomLedger::Claim room);
 
   const PoolDirectory& directory() const { return directory_; }
   const VolumePlan& plan() const { return plan_; }
@@ -43,16 +49,23 @@ class VolumeMaking {
   // The image, empty; of no size, if it is to be given room, and then by Preallocate.
   Status Format();
   Status Preallocate(OperationProgress& progress);
-  // The image without what it stands on. The file is flushed by Publish.
-  Result<std::unique_ptr<block::FormatImage>> Open() const;
+  // Copies the content of an image that is no larger.
+  Status Fill(block::Image* source, OperationProgress& progress);
   Status Publish(const OperationProgress& progress);
 
  private:
-  VolumeMaking(PoolDirectory directory, VolumePlan plan, std::vector<block::LayerFiles> base)
-      : directory_(std::move(directory)), plan_(std::move(plan)), base_(std::move(base)) {}
+  VolumeMaking(PoolDirectory directory, VolumePlan plan, RoomLedger::Claim room,
+               std::vector<block::LayerFiles> base)
+      : directory_(std::move(directory)),
+        plan_(std::move(plan)),
+        room_(std::move(room)),
+        base_(std::move(base)) {}
+  // The image without what it stands on. Its flushes do nothing: Publish makes the file durable.
+  Result<std::unique_ptr<block::FormatImage>> Open() const;
 
   const PoolDirectory directory_;
   const VolumePlan plan_;
+  const RoomLedger::Claim room_;
   std::vector<block::LayerFiles> base_;  // Its locks keep others from writing to it.
   std::unique_ptr<NewVolumeFile> file_;
 };

@@ -37,6 +37,10 @@ Result<PoolDirectory> VolumeVerbs::OpenPool(const std::string& id) const {
   return PoolDirectory::Open(FindPool(engine_.settings.pools, id));
 }
 
+Result<RoomLedger::Claim> VolumeVerbs::TakeRoom(const PoolDirectory& directory, uint64_t more_bytes) {
+  return room_.Take(FindPool(engine_.settings.pools, directory.pool()), directory, more_bytes);
+}
+
 Result<v1::Volume> VolumeVerbs::Get(const std::string& name) const {
   const VolumeName parsed = TRY(ParseVolumeName(name));
   const PoolDirectory directory = TRY(OpenPool(parsed.pool));

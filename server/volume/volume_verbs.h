@@ -30,9 +30,15 @@ class VolumeVerbs {
 
   Result<Operation> Create(const v1::CreateVolumeRequest& request);
   Result<Operation> Delete(const v1::DeleteVolumeRequest& request);
+  Result<Operation> Resize(const v1::ResizeVolumeRequest& request);
+  Result<Operation> Clone(const v1::CloneVolumeRequest& request);
+  Result<Operation> Import(const v1::ImportVolumeRequest& request);
 
  private:
   Result<PoolDirectory> OpenPool(const std::string& id) const;
+  Result<Operation> BeginCreate(const std::string& verb, const v1::CreateVolumeRequest& request);
+  Result<Operation> BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source);
+  Result<RoomLedger::Claim> TakeRoom(const PoolDirectory& directory, uint64_t more_bytes);
   Result<VolumePlan> PlanNew(const v1::CreateVolumeRequest& request, const PoolDirectory& directory) const;
   // Publishes it; the operation's response.
   Result<std::unique_ptr<google::protobuf::Message>> Finish(VolumeMaking& making,
@@ -41,6 +47,7 @@ class VolumeVerbs {
   Status CheckNoGuestHas(const std::string& name, bool writing, std::string_view done) const;
 
   Engine& engine_;
+  RoomLedger room_;
   // Held from looking for an operation of the same request until there is one.
   Mutex admission_;
 };

@@ -86,6 +86,24 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
     response->set_name("operations/1");
     return grpc::Status::OK;
   }
+  grpc::Status CloneVolume(grpc::ServerContext*, const berth::v1::CloneVolumeRequest* request,
+                           Operation* response) override {
+    cloned = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
+  grpc::Status ImportVolume(grpc::ServerContext*, const berth::v1::ImportVolumeRequest* request,
+                            Operation* response) override {
+    imported = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
+  grpc::Status ResizeVolume(grpc::ServerContext*, const berth::v1::ResizeVolumeRequest* request,
+                            Operation* response) override {
+    resized = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
   grpc::Status GetVolume(grpc::ServerContext*, const berth::v1::GetVolumeRequest* request,
                          berth::v1::Volume* response) override {
     response->set_name(request->name());
@@ -103,6 +121,9 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
   }
 
   berth::v1::CreateVolumeRequest created;
+  berth::v1::CloneVolumeRequest cloned;
+  berth::v1::ImportVolumeRequest imported;
+  berth::v1::ResizeVolumeRequest resized;
 };
 
 class FakeOperations final : public lro::Operations::Service {
@@ -204,6 +225,24 @@ TEST_F(ProgramTest, AVolumeIsNamedByItsPoolAndId) {
   EXPECT_EQ(Berth({"volume", "show", "web"}), kExitFailed) << "of which pool?";
   EXPECT_EQ(Berth({"volume", "create", "fast/web", "--format", "vmdk"}), kExitFailed);
   EXPECT_EQ(Berth({"volume", "create", "fast/web", "--size", "much"}), kExitFailed);
+}
+
+TEST_F(ProgramTest, VolumesAreImportedClonedAndResized) {
+  EXPECT_EQ(Berth({"volume", "import", "/srv/debian.vmdk", "fast/debian", "--sha256", "00"}), 0) << err.str();
+  EXPECT_EQ(volumes.imported.parent(), "pools/fast");
+  EXPECT_EQ(volumes.imported.source_path(), "/srv/debian.vmdk");
+  EXPECT_EQ(volumes.imported.source_sha256(), "00");
+  EXPECT_EQ(Berth({"volume", "import", "debian.vmdk", "fast/debian"}), 0) << err.str();
+  EXPECT_THAT(volumes.imported.source_path(), testing::StartsWith("/"))
+      << "the daemon's directory is another";
+  EXPECT_EQ(Berth({"volume", "clone", "fast/debian", "bulk/web", "--full", "--format", "raw"}), 0)
+      << err.str();
+  EXPECT_EQ(volumes.cloned.name(), "pools/fast/volumes/debian");
+  EXPECT_EQ(volumes.cloned.parent(), "pools/bulk");
+  EXPECT_TRUE(volumes.cloned.full());
+  EXPECT_EQ(volumes.cloned.format(), berth::v1::Volume::RAW);
+  EXPECT_EQ(Berth({"volume", "resize", "fast/debian", "30G"}), 0) << err.str();
+  EXPECT_EQ(volumes.resized.size_bytes(), int64_t{30} << 30);
 }
 
 TEST_F(ProgramTest, PoolsShowWhatMayBePromised) {

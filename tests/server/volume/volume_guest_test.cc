@@ -157,6 +157,18 @@ TEST_F(VolumeGuest, VolumesThatStandOnThemselvesAreRefused) {
   EXPECT_EQ(ReasonOf("a", false), "IMAGE_CHAIN_TOO_LONG");
 }
 
+TEST_F(VolumeGuest, AChainHasAnEnd) {
+  ASSERT_TRUE(CreateVolume("v0", kMiB));
+  size_t made = 1;
+  while (made < kMaxImageLayers) {
+    ASSERT_TRUE(CreateVolume(fmt::format("v{}", made), 0, v1::Volume::QCOW2, fmt::format("v{}", made - 1)));
+    ++made;
+  }
+  EXPECT_EQ(CreateVolume("more", 0, v1::Volume::QCOW2, fmt::format("v{}", made - 1)).error().reason(),
+            "IMAGE_CHAIN_TOO_LONG");
+  EXPECT_EQ(ReasonOf(fmt::format("v{}", made - 1)), "opened");
+}
+
 // What a daemon that was killed left behind is gone when the next one has started.
 TEST_F(VolumeGuest, HalfMadeVolumesAreRemovedAtTheStart) {
   scratch_.Write("pools/main/.new-half", "half of it");

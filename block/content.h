@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-namespace berth::img {
+namespace berth::block {
 
 // How many bytes at the front are zero.
 uint64_t LeadingZeroes(std::span<const uint8_t> bytes);
@@ -14,4 +14,4 @@ bool AllZero(std::span<const uint8_t> bytes);
 // last unit may be shorter.
 uint64_t RunLength(std::span<const uint8_t> bytes, uint64_t unit, bool* zero);
 
-}  // namespace berth::img
+}  // namespace berth::block

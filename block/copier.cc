@@ -1,4 +1,4 @@
-#include "img/copier.h"
+#include "block/copier.h"
 
 #include <unistd.h>
 
@@ -8,10 +8,10 @@
 #include <thread>
 
 #include "base/bytes.h"
+#include "block/content.h"
 #include "block/file_image.h"
-#include "img/content.h"
 
-namespace berth::img {
+namespace berth::block {
 namespace {
 
 constexpr uint64_t kBufferBytes = 2 << 20;
@@ -32,28 +32,30 @@ bool CopyRange(int from, uint64_t from_offset, int to, uint64_t to_offset, uint6
 
 }  // namespace
 
-Copier::Copier(std::vector<block::Image*> sources, block::Image* target, const CopyOptions& options,
-               Progress* progress)
+Copier::Copier(std::vector<Image*> sources, Image* target, CopyOptions options)
     : sources_(std::move(sources)),
       target_(target),
-      target_format_(dynamic_cast<block::FormatImage*>(target)),
-      options_(options),
-      progress_(progress) {
-  for (const block::Image* source : sources_) size_ += source->size_bytes();
+      target_format_(dynamic_cast<FormatImage*>(target)),
+      options_(std::move(options)) {
+  for (const Image* source : sources_) size_ += source->size_bytes();
   if (options_.compress) cluster_bytes_ = target_format_->Info().cluster_size_bytes.value_or(64 << 10);
   if (target_format_ != nullptr && target_format_->backing() != nullptr) {
     backing_end_ = target_format_->backing()->size_bytes();
   }
 }
 
-bool Copier::Run() {
-  if (progress_->enabled() && !MeasureWork()) return false;
+Status Copier::Run() {
+  const bool known = !options_.measure || MeasureWork();
+  if (known) RunThreads();
+  MutexLock lock(mutex_);
+  return outcome_;
+}
+
+void Copier::RunThreads() {
   std::vector<std::thread> threads;
   for (int i = 1; i < options_.threads; ++i) threads.emplace_back([this] { Work(); });
   Work();
   for (std::thread& thread : threads) thread.join();
-  MutexLock lock(mutex_);
-  return !failed_;
 }
 
 void Copier::Work() {
@@ -69,22 +71,21 @@ void Copier::Work() {
 // What is at `offset`: `skip` if nothing has to be done about it.
 bool Copier::Classify(uint64_t offset, Segment* segment, bool* skip) {
   uint64_t start = 0;
-  block::Image* source = nullptr;
-  for (block::Image* candidate : sources_) {
+  Image* source = nullptr;
+  for (Image* candidate : sources_) {
     source = candidate;
     if (offset - start < candidate->size_bytes()) break;
     start += candidate->size_bytes();
   }
   const uint64_t left = source->size_bytes() - (offset - start);
-  const auto status = options_.target_has_backing
-                          ? block::StatusOf(source, offset - start, left)
-                          : block::StatusAbove(source, options_.base, offset - start, left);
+  const auto status = options_.target_has_backing ? StatusOf(source, offset - start, left)
+                                                  : StatusAbove(source, options_.base, offset - start, left);
   *segment = {.offset = offset};
   *skip = false;
   if (!status) {
     if (!options_.salvage) {
-      progress_->End();
-      Complain("error while reading block status at offset {}: {}", offset, status.error().message());
+      GiveUp(Error(status.error().code(), fmt::format("error while reading block status at offset {}: {}",
+                                                      offset, status.error().message())));
       return false;
     }
     segment->length = std::min(left, kBufferBytes);
@@ -137,19 +138,18 @@ bool Copier::MeasureWork() {
 bool Copier::Next(Segment* segment) {
   MutexLock lock(mutex_);
   while (!failed_ && next_offset_ < size_) {
-    bool skip = false;
-    if (!Classify(next_offset_, segment, &skip)) {
-      failed_ = true;
-      turn_changed_.notify_all();
+    if (options_.cancelled && options_.cancelled()) {
+      GiveUp(Error(Code::kCancelled, "cancelled").Reason("CANCELLED"));
       return false;
     }
+    bool skip = false;
+    if (!Classify(next_offset_, segment, &skip)) return false;
     next_offset_ += segment->length;
     if (skip) continue;
-    if (!progress_->enabled()) {
-      progress_->Show(next_offset_, size_);
-    } else if (segment->kind == Segment::Kind::kData) {
-      progress_->Show(data_done_ += segment->length, data_bytes_);
-    }
+    const bool data = segment->kind == Segment::Kind::kData;
+    if (options_.progress && !options_.measure) options_.progress(next_offset_, size_);
+    if (options_.progress && options_.measure && data)
+      options_.progress(data_done_ += segment->length, data_bytes_);
     segment->ticket = next_ticket_++;
     return true;
   }
@@ -170,37 +170,41 @@ void Copier::EndTurn(uint64_t ticket) {
   turn_changed_.notify_all();
 }
 
-bool Copier::Fail(std::string_view what, uint64_t offset, int error) {
-  MutexLock lock(mutex_);
-  if (!failed_) {
-    progress_->End();
-    Complain("error while {} at byte {}: {}", what, offset, std::strerror(error));
-  }
+void Copier::GiveUp(Error error) {
+  if (!failed_) outcome_ = Fail(std::move(error));
   failed_ = true;
   turn_changed_.notify_all();
+}
+
+bool Copier::FailAt(std::string_view what, uint64_t offset, int error) {
+  MutexLock lock(mutex_);
+  GiveUp(Error(SystemError(error, "").code(),
+               fmt::format("error while {} at byte {}: {}", what, offset, std::strerror(error))));
   return false;
 }
 
-int Copier::Salvage(block::Image* source, uint64_t offset, std::span<uint8_t> out) {
+int Copier::Salvage(Image* source, uint64_t offset, std::span<uint8_t> out) {
   for (uint64_t at = 0; at < out.size(); at += kSectorBytes) {
     const auto sector = out.subspan(at, std::min<uint64_t>(kSectorBytes, out.size() - at));
-    const int error = block::Read(source, offset + at, sector);
+    const int error = Read(source, offset + at, sector);
     if (error == 0) continue;
     std::fill(sector.begin(), sector.end(), 0);
-    Complain("warning: error while reading offset {}: {}", offset + at, std::strerror(error));
+    if (options_.warn)
+      options_.warn(
+          fmt::format("warning: error while reading offset {}: {}", offset + at, std::strerror(error)));
   }
   return 0;
 }
 
 bool Copier::ReadSources(uint64_t offset, std::span<uint8_t> out) {
   uint64_t start = 0;
-  for (block::Image* source : sources_) {
+  for (Image* source : sources_) {
     const uint64_t end = start + source->size_bytes();
     if (offset < end && !out.empty()) {
       const auto part = out.first(std::min<uint64_t>(out.size(), end - offset));
-      int error = block::Read(source, offset - start, part);
+      int error = Read(source, offset - start, part);
       if (error != 0 && options_.salvage) error = Salvage(source, offset - start, part);
-      if (error != 0) return Fail("reading", offset, error);
+      if (error != 0) return FailAt("reading", offset, error);
       out = out.subspan(part.size());
       offset += part.size();
     }
@@ -213,18 +217,18 @@ bool Copier::ReadSources(uint64_t offset, std::span<uint8_t> out) {
 bool Copier::CopyInKernel(const Segment& segment) {
   if (target_format_ == nullptr || target_->driver() != "raw") return false;
   // Where a raw image has its bytes is no matter of what they are.
-  const block::Location to = target_format_->Locate(block::Op::kWrite, segment.offset, segment.length);
-  if (to.kind != block::Location::Kind::kStored) return false;
-  const int target = block::FileDescriptorOf(to.file);
+  const Location to = target_format_->Locate(Op::kWrite, segment.offset, segment.length);
+  if (to.kind != Location::Kind::kStored) return false;
+  const int target = FileDescriptorOf(to.file);
   uint64_t start = 0;
-  for (block::Image* source : sources_) {
+  for (Image* source : sources_) {
     const uint64_t end = start + source->size_bytes();
     if (segment.offset < end) {
-      const auto status = block::StatusAbove(source, options_.base, segment.offset - start, segment.length);
+      const auto status = StatusAbove(source, options_.base, segment.offset - start, segment.length);
       if (!status || status->length < segment.length || !status->data || status->compressed ||
           !status->stored_at)
         return false;
-      const int from = block::FileDescriptorOf(status->stored_in);
+      const int from = FileDescriptorOf(status->stored_in);
       return from >= 0 && target >= 0 &&
              CopyRange(from, *status->stored_at, target, to.offset, segment.length);
     }
@@ -262,7 +266,7 @@ bool Copier::Carry(const Segment& segment, Buffers* buffers) {
 
 bool Copier::WriteZeroes(uint64_t offset, uint64_t length) {
   const int error = block::WriteZeroes(target_, offset, length, true);
-  return error == 0 || Fail("writing", offset, error);
+  return error == 0 || FailAt("writing", offset, error);
 }
 
 bool Copier::WriteData(const Segment& segment, std::span<const uint8_t> data) {
@@ -278,8 +282,8 @@ bool Copier::WriteData(const Segment& segment, std::span<const uint8_t> data) {
     }
     const uint64_t offset = segment.offset + at;
     if (!zero) {
-      if (const int error = block::Write(target_, offset, data.subspan(at, length)); error != 0) {
-        return Fail("writing", offset, error);
+      if (const int error = Write(target_, offset, data.subspan(at, length)); error != 0) {
+        return FailAt("writing", offset, error);
       }
     } else if (!options_.target_is_zero && !(options_.target_has_backing && offset >= backing_end_)) {
       if (!WriteZeroes(offset, length)) return false;
@@ -318,11 +322,11 @@ bool Copier::WriteCompressed(const Segment& segment, Buffers* buffers) {
     } else if (piece.packed != 0) {
       error = target_format_->WritePacked(offset, {&buffers->packed[piece.at], piece.packed});
     } else {
-      error = block::Write(target_, offset, {&buffers->data[piece.at], piece.length});
+      error = Write(target_, offset, {&buffers->data[piece.at], piece.length});
     }
-    if (error != 0) return Fail("writing", offset, error);
+    if (error != 0) return FailAt("writing", offset, error);
   }
   return true;
 }
 
-}  // namespace berth::img
+}  // namespace berth::block

@@ -1,9 +1,9 @@
-#include "img/content.h"
+#include "block/content.h"
 
 #include <algorithm>
 #include <cstring>
 
-namespace berth::img {
+namespace berth::block {
 
 bool AllZero(std::span<const uint8_t> bytes) {
   // If the first bytes are zero and each byte is as the one before it, all are.
@@ -35,4 +35,4 @@ uint64_t RunLength(std::span<const uint8_t> bytes, uint64_t unit, bool* zero) {
   return at;
 }
 
-}  // namespace berth::img
+}  // namespace berth::block

@@ -1,0 +1,58 @@
+#include "block/layers.h"
+#include "server/guest/field_error.h"
+#include "server/volume/volume_chain.h"
+#include "server/volume/volume_verbs.h"
+
+namespace berth::server {
+
+Result<Operation> VolumeVerbs::Clone(const v1::CloneVolumeRequest& request) {
+  const VolumeName source = TRY(ParseVolumeName(request.name()));
+  if (request.full()) return BeginCopy(request, source);
+  if (!request.parent().empty())
+    return BadPath("parent", "without full, a clone is where what it stands on is");
+  if (request.format() != v1::Volume::FORMAT_UNSPECIFIED && request.format() != v1::Volume::QCOW2)
+    return BadPath("format", "without full, a clone is QCOW2");
+  v1::CreateVolumeRequest create;
+  create.set_parent(PoolName(source.pool));
+  create.set_volume_id(request.volume_id());
+  create.set_request_id(request.request_id());
+  create.mutable_volume()->set_base(request.name());
+  create.mutable_volume()->set_size_bytes(request.size_bytes());
+  return BeginCreate("clone", create);
+}
+
+Result<Operation> VolumeVerbs::BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source) {
+  TRY(CheckVolumeId(request.volume_id()));
+  PoolDirectory directory =
+      TRY(OpenPool(request.parent().empty() ? source.pool : TRY(PoolOf(request.parent()))));
+  const OperationRequest asked{
+      .verb = "clone", .target = directory.NameOf(request.volume_id()), .request_id = request.request_id()};
+  MutexLock lock(admission_);
+  if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
+  const PoolDirectory source_directory = TRY(OpenPool(source.pool));
+  VolumePlan plan{.name = {.pool = directory.pool(), .id = request.volume_id()},
+                  .file = {.id = request.volume_id(), .base = "", .format = ""}};
+  plan.file.format = request.format() == v1::Volume::FORMAT_UNSPECIFIED
+                         ? TRY(source_directory.Find(source.id)).format
+                         : TRY(CheckFormat("format", request.format()));
+  // Its locks let others read and none write.
+  std::shared_ptr<block::FormatImage> image =
+      TRY(block::OpenLayers(TRY(OpenVolumeChain(source_directory, source.id, {})), {}));
+  plan.size_bytes = TRY(SizeOfCopy(image->size_bytes(), request.size_bytes()));
+  RoomLedger::Claim room = TRY(TakeRoom(directory, plan.size_bytes));
+  std::shared_ptr<VolumeMaking> making =
+      TRY(VolumeMaking::Begin(std::move(directory), std::move(plan), std::move(room)));
+  return engine_.operations.Start(
+      asked,
+      [this, making = std::move(making), image = std::move(image)](
+          OperationProgress& progress) mutable -> Result<std::unique_ptr<google::protobuf::Message>> {
+        // Their locks end before the operation does.
+        const auto mine = std::move(making);
+        const auto copied = std::move(image);
+        TRY(mine->Format());
+        TRY(mine->Fill(copied.get(), progress));
+        return Finish(*mine, progress);
+      });
+}
+
+}  // namespace berth::server

@@ -1,0 +1,84 @@
+#include "block/layers.h"
+#include "server/guest/device_spec_check.h"
+#include "server/guest/field_error.h"
+#include "server/guest/verbs_internal.h"
+#include "server/volume/volume_chain.h"
+#include "server/volume/volume_facts.h"
+#include "server/volume/volume_verbs.h"
+#include "server/volume/volume_view.h"
+
+namespace berth::server {
+namespace {
+
+// A guest that runs with a volume as a disk that it may write to.
+struct RunningUser {
+  GuestPtr guest;
+  std::string disk_id;
+};
+
+std::optional<RunningUser> FindRunningUser(GuestBook& book, const std::string& volume) {
+  for (const GuestPtr& entry : book.All()) {
+    const v1::Guest guest = entry->Get();
+    if (guest.state() != v1::Guest::RUNNING) continue;
+    for (int i = 0; i < guest.spec().disks_size(); ++i) {
+      const v1::DiskSpec& disk = guest.spec().disks(i);
+      if (disk.volume() == volume && !disk.read_only())
+        return RunningUser{.guest = entry, .disk_id = DiskId(guest.spec(), i)};
+    }
+  }
+  return std::nullopt;
+}
+
+// Its monitor has the image, and tells the guest.
+Status GrowInGuest(Engine& engine, const RunningUser& user, uint64_t size_bytes) {
+  TRY(BeginOperation(user.guest, "resize"));
+  OperationScope scope(engine, user.guest);
+  TRY(CheckTransition(user.guest->Get(), Verb::kReset));
+  const std::shared_ptr<Vmm> vmm = user.guest->GetVmm();
+  if (!vmm) return Fail(Code::kUnavailable, "the monitor of {} is gone", user.guest->name);
+  control::Request request;
+  request.mutable_grow_disk()->set_id(user.disk_id);
+  request.mutable_grow_disk()->set_size_bytes(size_bytes);
+  TRY(vmm->Call(std::move(request)));
+  return Ok();
+}
+
+Status GrowOffline(const PoolDirectory& directory, const std::string& id, uint64_t size_bytes) {
+  const auto image =
+      TRY(block::OpenLayers(TRY(OpenVolumeChain(directory, id, {.writable = true})), {.writable = true}));
+  // Somebody may have been here meanwhile.
+  if (image->size_bytes() >= size_bytes) return Ok();
+  TRY(image->Resize(size_bytes, block::Preallocation::kOff));
+  return block::ToStatus(block::Flush(image.get()), "write the volume");
+}
+
+}  // namespace
+
+Result<Operation> VolumeVerbs::Resize(const v1::ResizeVolumeRequest& request) {
+  const VolumeName name = TRY(ParseVolumeName(request.name()));
+  TRY(CheckVolumeSize("size_bytes", request.size_bytes()));
+  const auto wanted = static_cast<uint64_t>(request.size_bytes());
+  const OperationRequest asked{
+      .verb = "resize", .target = request.name(), .request_id = request.request_id()};
+  MutexLock lock(admission_);
+  if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
+  const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(name.pool)));
+  const uint64_t size = TRY(LookAt(*directory, TRY(directory->Find(name.id)))).size_bytes;
+  if (wanted < size)
+    return BadPath("size_bytes", "{} has {}, and volumes do not shrink", request.name(), size);
+  TRY(CheckNoDependents(*directory, name.id, "made larger"));
+  RoomLedger::Claim room = TRY(TakeRoom(*directory, wanted - size));
+  return engine_.operations.Start(
+      asked,
+      [this, directory, name, wanted, room = std::move(room)](
+          OperationProgress&) mutable -> Result<std::unique_ptr<google::protobuf::Message>> {
+        const auto claim = std::move(room);
+        const auto user = FindRunningUser(engine_.book, name.ToString());
+        if (user) TRY(GrowInGuest(engine_, *user, wanted));
+        if (!user) TRY(GrowOffline(*directory, name.id, wanted));
+        return std::make_unique<v1::Volume>(
+            TRY(ShowVolume(*directory, name.id, UsersOfVolumes(engine_.book))));
+      });
+}
+
+}  // namespace berth::server
