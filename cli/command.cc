@@ -17,7 +17,8 @@ std::span<const Command* const> Commands() {
       &kGuestUpdate,      &kOperationList,    &kOperationShow, &kOperationWait, &kOperationCancel,
       &kPlacementExplain, &kPlacementAdvise,  &kPoolList,      &kPoolShow,      &kVolumeCreate,
       &kVolumeList,       &kVolumeShow,       &kVolumeClone,   &kVolumeImport,  &kVolumeResize,
-      &kVolumeDelete,     &kCompletion};
+      &kVolumeSnapshots,  &kVolumeSnapshot,   &kVolumeApply,   &kVolumeForget,  &kVolumeDelete,
+      &kCompletion};
   return kCommands;
 }
 

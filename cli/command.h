@@ -43,7 +43,7 @@ extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCounters, k
     kGuestStart, kGuestStop, kGuestTrace, kGuestUpdate, kHostDevice, kHostDevices, kHostRecover, kHostShow,
     kHostWatch, kOperationCancel, kOperationList, kOperationShow, kOperationWait, kPlacementAdvise,
     kPlacementExplain, kPoolList, kPoolShow, kVolumeClone, kVolumeCreate, kVolumeDelete, kVolumeImport,
-    kVolumeList, kVolumeResize, kVolumeShow;
+    kVolumeApply, kVolumeForget, kVolumeList, kVolumeResize, kVolumeShow, kVolumeSnapshot, kVolumeSnapshots;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();
@@ -54,6 +54,8 @@ std::string GuestName(const std::string& argument);
 std::string GuestId(const std::string& argument);
 // "fast" or "pools/fast" as "pools/fast".
 std::string PoolName(const std::string& argument);
+// "fast/web" or "pools/fast/volumes/web" as the latter. INVALID_ARGUMENT for neither.
+Result<std::string> VolumeName(const std::string& argument);
 
 // For request_id: a connection that breaks does not make a second of what is made.
 std::string RandomUuid();

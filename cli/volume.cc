@@ -23,11 +23,6 @@ Result<std::pair<std::string, std::string>> SplitName(const std::string& argumen
   return std::pair(PoolName(argument.substr(0, at)), argument.substr(at + middle.size()));
 }
 
-Result<std::string> VolumeName(const std::string& argument) {
-  const auto [pool, id] = TRY(SplitName(argument));
-  return fmt::format("{}{}{}", pool, kVolumes, id);
-}
-
 Result<Volume::Format> ParseFormat(const std::string& text) {
   if (text.empty() || text == "qcow2") return Volume::QCOW2;
   if (text == "raw") return Volume::RAW;
@@ -164,6 +159,11 @@ Status RunDelete(const Invocation& call) {
 }
 
 }  // namespace
+
+Result<std::string> VolumeName(const std::string& argument) {
+  const auto [pool, id] = TRY(SplitName(argument));
+  return fmt::format("{}{}{}", pool, kVolumes, id);
+}
 
 const Command kVolumeList = {
     .words = "volume list", .summary = "List volumes", .describe = DescribeList, .run = RunList};

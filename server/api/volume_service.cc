@@ -60,6 +60,22 @@ class VolumeService final : public v1::VolumeService::Service {
                             Operation* response) override {
     return Respond(Checked(*request, &VolumeVerbs::Import), response);
   }
+  grpc::Status CreateVolumeSnapshot(grpc::ServerContext*, const v1::CreateVolumeSnapshotRequest* request,
+                                    Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::CreateSnapshot), response);
+  }
+  grpc::Status ListVolumeSnapshots(grpc::ServerContext*, const v1::ListVolumeSnapshotsRequest* request,
+                                   v1::ListVolumeSnapshotsResponse* response) override {
+    return Respond(List(*request), response);
+  }
+  grpc::Status ApplyVolumeSnapshot(grpc::ServerContext*, const v1::ApplyVolumeSnapshotRequest* request,
+                                   Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::ApplySnapshot), response);
+  }
+  grpc::Status DeleteVolumeSnapshot(grpc::ServerContext*, const v1::DeleteVolumeSnapshotRequest* request,
+                                    Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::DeleteSnapshot), response);
+  }
 
  private:
   template <typename Request>
@@ -94,6 +110,18 @@ class VolumeService final : public v1::VolumeService::Service {
              fmt::format("volumes {} {}", request.parent(), request.filter()), size, request.page_token(),
              response.mutable_next_page_token()))) {
       *response.add_volumes() = std::move(volume);
+    }
+    return response;
+  }
+
+  Result<v1::ListVolumeSnapshotsResponse> List(const v1::ListVolumeSnapshotsRequest& request) {
+    const int size = TRY(PageSize(request.page_size(), kDefaultPageSize));
+    v1::ListVolumeSnapshotsResponse response;
+    for (v1::VolumeSnapshot& snapshot : TRY(PageOf(
+             TRY(verbs_.ListSnapshots(request.parent())),
+             [](const v1::VolumeSnapshot& one) { return one.name(); }, "snapshots " + request.parent(), size,
+             request.page_token(), response.mutable_next_page_token()))) {
+      *response.add_snapshots() = std::move(snapshot);
     }
     return response;
   }

@@ -9,6 +9,7 @@
 #include "berth/v1/volume_service.pb.h"
 #include "server/guest/engine.h"
 #include "server/volume/volume_making.h"
+#include "server/volume/volume_snapshots.h"
 
 namespace berth::server {
 
@@ -34,10 +35,17 @@ class VolumeVerbs {
   Result<Operation> Clone(const v1::CloneVolumeRequest& request);
   Result<Operation> Import(const v1::ImportVolumeRequest& request);
 
+  Result<std::vector<v1::VolumeSnapshot>> ListSnapshots(const std::string& parent) const;
+  Result<Operation> CreateSnapshot(const v1::CreateVolumeSnapshotRequest& request);
+  Result<Operation> ApplySnapshot(const v1::ApplyVolumeSnapshotRequest& request);
+  Result<Operation> DeleteSnapshot(const v1::DeleteVolumeSnapshotRequest& request);
+
  private:
   Result<PoolDirectory> OpenPool(const std::string& id) const;
   Result<Operation> BeginCreate(const std::string& verb, const v1::CreateVolumeRequest& request);
   Result<Operation> BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source);
+  Result<Operation> BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
+                                        SnapshotChange change);
   Result<RoomLedger::Claim> TakeRoom(const PoolDirectory& directory, uint64_t more_bytes);
   Result<VolumePlan> PlanNew(const v1::CreateVolumeRequest& request, const PoolDirectory& directory) const;
   // Publishes it; the operation's response.

@@ -88,19 +88,29 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
   }
   grpc::Status CloneVolume(grpc::ServerContext*, const berth::v1::CloneVolumeRequest* request,
                            Operation* response) override {
+    MutexLock lock(seen);
     cloned = *request;
     response->set_name("operations/1");
     return grpc::Status::OK;
   }
   grpc::Status ImportVolume(grpc::ServerContext*, const berth::v1::ImportVolumeRequest* request,
                             Operation* response) override {
+    MutexLock lock(seen);
     imported = *request;
     response->set_name("operations/1");
     return grpc::Status::OK;
   }
   grpc::Status ResizeVolume(grpc::ServerContext*, const berth::v1::ResizeVolumeRequest* request,
                             Operation* response) override {
+    MutexLock lock(seen);
     resized = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
+  grpc::Status ApplyVolumeSnapshot(grpc::ServerContext*, const berth::v1::ApplyVolumeSnapshotRequest* request,
+                                   Operation* response) override {
+    MutexLock lock(seen);
+    applied = *request;
     response->set_name("operations/1");
     return grpc::Status::OK;
   }
@@ -124,6 +134,7 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
   berth::v1::CloneVolumeRequest cloned;
   berth::v1::ImportVolumeRequest imported;
   berth::v1::ResizeVolumeRequest resized;
+  berth::v1::ApplyVolumeSnapshotRequest applied;
 };
 
 class FakeOperations final : public lro::Operations::Service {
@@ -243,6 +254,8 @@ TEST_F(ProgramTest, VolumesAreImportedClonedAndResized) {
   EXPECT_EQ(volumes.cloned.format(), berth::v1::Volume::RAW);
   EXPECT_EQ(Berth({"volume", "resize", "fast/debian", "30G"}), 0) << err.str();
   EXPECT_EQ(volumes.resized.size_bytes(), int64_t{30} << 30);
+  EXPECT_EQ(Berth({"volume", "apply", "fast/debian", "before"}), 0) << err.str();
+  EXPECT_EQ(volumes.applied.name(), "pools/fast/volumes/debian/snapshots/before");
 }
 
 TEST_F(ProgramTest, PoolsShowWhatMayBePromised) {

@@ -22,7 +22,9 @@ DaemonOptions DaemonFixture::Options() const {
 DaemonFixture::DaemonFixture() {
   for (const std::string id : {"gone", "main", "other"}) {
     pools_.push_back({.id = id, .directory = scratch_ / "pools/" + id});
-    if (id != "gone") std::filesystem::create_directories(pools_.back().directory);
+    if (id == "gone") continue;
+    std::filesystem::create_directories(pools_.back().directory);
+    std::filesystem::permissions(pools_.back().directory, std::filesystem::perms::owner_all);
   }
   StartDaemonAgain();
 }

@@ -66,6 +66,7 @@ TEST(PoolDirectory, NoLinkIsFollowed) {
   const ScratchDir scratch;
   const std::string secret = scratch.Write("outside", "secret");
   std::filesystem::create_directory(scratch / "pool");
+  std::filesystem::permissions(scratch / "pool", std::filesystem::perms::owner_all);
   const PoolDirectory directory = *PoolDirectory::Open({.id = "main", .directory = scratch / "pool"});
   ASSERT_EQ(::symlink(secret.c_str(), (scratch / "pool/a.raw").c_str()), 0);
   ASSERT_EQ(::mkfifo((scratch / "pool/b.raw").c_str(), 0600), 0);

@@ -21,7 +21,7 @@ class VolumeCopy : public VolumeFixture {
  protected:
   // An image with 'x' in its second MiB.
   std::string MakeImage(const block::Format& format, const std::string& more = "", uint64_t size = 4 << 20) {
-    const std::string path = scratch_ / "image." + std::string(format.name);
+    std::string path = scratch_ / "image." + std::string(format.name);
     block::CreateOptions options(format.create_options);
     EXPECT_TRUE(options.SetAll(more));
     EXPECT_TRUE(options.Set("size", std::to_string(size)));
@@ -67,6 +67,10 @@ class VolumeCopy : public VolumeFixture {
     request.set_name(Name(id));
     request.set_size_bytes(size_bytes);
     return Make(&v1::VolumeService::Stub::ResizeVolume, request);
+  }
+  Result<Operation> Await(const Result<Operation>& started) {
+    if (!started) return Fail(started.error());
+    return AwaitOperation(*started);
   }
   Result<v1::Volume> Clone(const v1::CloneVolumeRequest& request) {
     return Make(&v1::VolumeService::Stub::CloneVolume, request);
@@ -226,6 +230,70 @@ TEST_F(VolumeCopy, VolumesGrowAndDoNotShrink) {
   EXPECT_EQ(Resize("top", 8 * kMiB)->size_bytes(), 8 * kMiB);
   ExpectX("top@a.qcow2", "qcow2", 8 << 20);
   EXPECT_EQ(Resize("a", 8 * kMiB).error().reason(), "VOLUME_HAS_DEPENDENTS");
+}
+
+TEST_F(VolumeCopy, AVolumeKeepsItsStates) {
+  ASSERT_EQ(ReasonOf(ImportOf(MakeImage(block::kQcow2Format))), "imported");
+  v1::CreateVolumeSnapshotRequest create;
+  create.set_parent(Name("a"));
+  create.set_snapshot_id("before");
+  ASSERT_TRUE(Await(Call(&v1::VolumeService::Stub::CreateVolumeSnapshot, create)));
+  EXPECT_EQ(Await(Call(&v1::VolumeService::Stub::CreateVolumeSnapshot, create)).error().reason(),
+            "SNAPSHOT_EXISTS");
+  {
+    const auto image = block::OpenImage(Pool() + "/a.qcow2", "qcow2", {.writable = true});
+    ASSERT_EQ(block::Write(image->get(), 0, std::vector<uint8_t>(3 * kMiB, 'y')), 0);
+    EXPECT_EQ(Await(Call(&v1::VolumeService::Stub::CreateVolumeSnapshot, create)).error().reason(),
+              "IMAGE_IN_USE");
+  }
+  v1::ListVolumeSnapshotsRequest list;
+  list.set_parent(Name("a"));
+  const auto snapshots = Call(&v1::VolumeService::Stub::ListVolumeSnapshots, list);
+  ASSERT_EQ(snapshots->snapshots_size(), 1);
+  const v1::VolumeSnapshot& before = snapshots->snapshots(0);
+  EXPECT_EQ(before.name(), Name("a") + "/snapshots/before");
+  EXPECT_EQ(before.size_bytes(), 4 * kMiB);
+  EXPECT_GT(before.create_time().seconds(), 0);
+
+  v1::ApplyVolumeSnapshotRequest apply;
+  apply.set_name(before.name());
+  ASSERT_TRUE(Await(Call(&v1::VolumeService::Stub::ApplyVolumeSnapshot, apply)));
+  ExpectX("a.qcow2", "qcow2");
+  v1::DeleteVolumeSnapshotRequest deletion;
+  deletion.set_name(before.name());
+  ASSERT_TRUE(Await(Call(&v1::VolumeService::Stub::DeleteVolumeSnapshot, deletion)));
+  EXPECT_EQ(Await(Call(&v1::VolumeService::Stub::ApplyVolumeSnapshot, apply)).error().reason(),
+            "SNAPSHOT_NOT_FOUND");
+  EXPECT_EQ(Call(&v1::VolumeService::Stub::ListVolumeSnapshots, list)->snapshots_size(), 0);
+  const auto image = block::OpenImage(Pool() + "/a.qcow2", "qcow2", {});
+  EXPECT_EQ(dynamic_cast<block::FormatImage*>(image->get())->Check({})->corruptions, 0u);
+}
+
+TEST_F(VolumeCopy, NotEveryVolumeHasStates) {
+  ASSERT_TRUE(CreateVolume("raw", kMiB, v1::Volume::RAW));
+  ASSERT_TRUE(CreateVolume("base", kMiB));
+  ASSERT_TRUE(CreateVolume("top", 0, v1::Volume::QCOW2, "base"));
+  v1::CreateVolumeSnapshotRequest create;
+  create.set_snapshot_id("one");
+  const auto reason = [&](const std::string& id) {
+    create.set_parent(Name(id));
+    const auto made = Await(Call(&v1::VolumeService::Stub::CreateVolumeSnapshot, create));
+    return made ? "made" : made.error().reason();
+  };
+  EXPECT_EQ(reason("raw"), "SNAPSHOTS_NOT_SUPPORTED");
+  EXPECT_EQ(reason("none"), "VOLUME_NOT_FOUND");
+  EXPECT_EQ(reason("base"), "VOLUME_HAS_DEPENDENTS") << "its content is theirs";
+  EXPECT_EQ(reason("top"), "made");
+  for (const std::string id : {"", "..", "A", "a/b"}) {
+    create.set_snapshot_id(id);
+    create.set_parent(Name("top"));
+    EXPECT_EQ(Await(Call(&v1::VolumeService::Stub::CreateVolumeSnapshot, create)).error().field(),
+              "snapshot_id")
+        << id;
+  }
+  v1::ApplyVolumeSnapshotRequest apply;
+  apply.set_name(Name("top") + "/snapshots/../x");
+  EXPECT_EQ(Call(&v1::VolumeService::Stub::ApplyVolumeSnapshot, apply).error().field(), "name");
 }
 
 TEST_F(VolumeCopy, WhileAGuestRunsItsMonitorMakesItLarger) {

@@ -1,0 +1,61 @@
+#include "server/guest/field_error.h"
+#include "server/guest/verbs_internal.h"
+#include "server/volume/volume_verbs.h"
+
+namespace berth::server {
+namespace {
+
+Result<SnapshotName> ParseSnapshotName(const std::string& name) {
+  auto parsed = SnapshotName::Parse(name);
+  if (parsed) return *std::move(parsed);
+  return BadPath("name", "\"{}\" is no snapshot's name, pools/POOL/volumes/VOLUME/snapshots/SNAPSHOT", name);
+}
+
+}  // namespace
+
+Result<std::vector<v1::VolumeSnapshot>> VolumeVerbs::ListSnapshots(const std::string& parent) const {
+  const VolumeName name = TRY(ParseVolumeName(parent, "parent"));
+  return ShowSnapshots(TRY(OpenPool(name.pool)), name.id);
+}
+
+Result<Operation> VolumeVerbs::CreateSnapshot(const v1::CreateVolumeSnapshotRequest& request) {
+  const SnapshotName name{.volume = TRY(ParseVolumeName(request.parent(), "parent")),
+                          .id = request.snapshot_id()};
+  if (!IsResourceId(name.id))
+    return BadPath("snapshot_id", "\"{}\" is not 1 to 63 of a-z, 0-9 and '-', a letter first, no '-' last",
+                   name.id);
+  return BeginSnapshotChange(
+      {.verb = "create", .target = name.ToString(), .request_id = request.request_id()}, name,
+      SnapshotChange::kCreate);
+}
+
+Result<Operation> VolumeVerbs::ApplySnapshot(const v1::ApplyVolumeSnapshotRequest& request) {
+  return BeginSnapshotChange({.verb = "apply", .target = request.name(), .request_id = request.request_id()},
+                             TRY(ParseSnapshotName(request.name())), SnapshotChange::kApply);
+}
+
+Result<Operation> VolumeVerbs::DeleteSnapshot(const v1::DeleteVolumeSnapshotRequest& request) {
+  return BeginSnapshotChange({.verb = "delete", .target = request.name(), .request_id = request.request_id()},
+                             TRY(ParseSnapshotName(request.name())), SnapshotChange::kDelete);
+}
+
+Result<Operation> VolumeVerbs::BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
+                                                   SnapshotChange change) {
+  MutexLock lock(admission_);
+  if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
+  const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(name.volume.pool)));
+  TRY(directory->Find(name.volume.id));
+  return engine_.operations.Start(
+      asked,
+      [directory, name, change](OperationProgress&) -> Result<std::unique_ptr<google::protobuf::Message>> {
+        TRY(ChangeSnapshot(*directory, name, change));
+        if (change == SnapshotChange::kDelete) return std::make_unique<google::protobuf::Empty>();
+        for (v1::VolumeSnapshot& snapshot : TRY(ShowSnapshots(*directory, name.volume.id))) {
+          if (snapshot.name() == name.ToString())
+            return std::make_unique<v1::VolumeSnapshot>(std::move(snapshot));
+        }
+        return Fail(Code::kAborted, "{} was deleted meanwhile", name.ToString());
+      });
+}
+
+}  // namespace berth::server

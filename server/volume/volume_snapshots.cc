@@ -1,0 +1,117 @@
+#include "server/volume/volume_snapshots.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "block/file_image.h"
+#include "block/layers.h"
+#include "block/qcow2/image.h"
+#include "server/volume/volume_chain.h"
+#include "server/volume/volume_facts.h"
+
+namespace berth::server {
+namespace {
+
+constexpr std::string_view kSnapshots = "/snapshots/";
+constexpr size_t kMaxSnapshots = 256;
+
+Error AboutSnapshot(Code code, const char* reason, const std::string& resource, std::string message) {
+  return Error(code, std::move(message)).Reason(reason).With("resource", resource);
+}
+
+tl::unexpected<Error> NotSupported(const std::string& volume) {
+  return Fail(AboutSnapshot(Code::kUnimplemented, "SNAPSHOTS_NOT_SUPPORTED", volume,
+                            fmt::format("{} is raw, and has no room for snapshots", volume)));
+}
+
+block::Snapshot NewSnapshot(const std::string& id) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now);
+  block::Snapshot snapshot;
+  snapshot.name = id;
+  snapshot.date_seconds = seconds.count();
+  snapshot.date_nanoseconds =
+      static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - seconds).count());
+  return snapshot;
+}
+
+// Whether it may be created; whether it is there, for anything else.
+Status CheckSnapshots(const std::vector<block::Snapshot>& snapshots, const SnapshotName& name,
+                      SnapshotChange change) {
+  const bool found = block::FindSnapshot(snapshots, {.name = name.id}).has_value();
+  if (change != SnapshotChange::kCreate) {
+    if (found) return Ok();
+    return Fail(AboutSnapshot(Code::kNotFound, "SNAPSHOT_NOT_FOUND", name.ToString(),
+                              fmt::format("there is no snapshot {}", name.ToString())));
+  }
+  if (found) {
+    return Fail(AboutSnapshot(Code::kAlreadyExists, "SNAPSHOT_EXISTS", name.ToString(),
+                              fmt::format("there is a snapshot {} already", name.ToString())));
+  }
+  if (snapshots.size() < kMaxSnapshots) return Ok();
+  return Fail(
+      AboutSnapshot(Code::kResourceExhausted, "TOO_MANY_SNAPSHOTS", name.volume.ToString(),
+                    fmt::format("{} has {} snapshots already", name.volume.ToString(), snapshots.size())));
+}
+
+}  // namespace
+
+std::optional<SnapshotName> SnapshotName::Parse(std::string_view name) {
+  const size_t middle = name.find(kSnapshots);
+  if (middle == name.npos) return std::nullopt;
+  auto volume = VolumeName::Parse(name.substr(0, middle));
+  const std::string_view id = name.substr(middle + kSnapshots.size());
+  if (!volume || !IsResourceId(id)) return std::nullopt;
+  return SnapshotName{.volume = *std::move(volume), .id = std::string(id)};
+}
+
+std::string SnapshotName::ToString() const {
+  return fmt::format("{}{}{}", volume.ToString(), kSnapshots, id);
+}
+
+Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& directory,
+                                                      const std::string& volume) {
+  const VolumeFile file = TRY(directory.Find(volume));
+  std::vector<v1::VolumeSnapshot> shown;
+  const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));
+  TRY(Examine(directory, file, fd.get()));
+  if (file.format == "raw") return shown;
+  const auto image = TRY(block::CreateFileImage(TRY(Duplicate(fd.get())), {.read_only = true}));
+  const auto header = TRY(block::qcow2::ReadHeader(image.get()));
+  for (const auto& stored : TRY(block::qcow2::ReadSnapshots(image.get(), header))) {
+    const block::Snapshot& snapshot = stored.snapshot;
+    if (!IsResourceId(snapshot.name)) continue;
+    v1::VolumeSnapshot& one = shown.emplace_back();
+    one.set_name(
+        SnapshotName{.volume = {.pool = directory.pool(), .id = volume}, .id = snapshot.name}.ToString());
+    one.set_size_bytes(static_cast<int64_t>(std::min(snapshot.disk_bytes, kMaxVolumeBytes)));
+    one.mutable_create_time()->set_seconds(snapshot.date_seconds);
+  }
+  std::sort(shown.begin(), shown.end(), [](const auto& a, const auto& b) { return a.name() < b.name(); });
+  return shown;
+}
+
+Status ChangeSnapshot(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change) {
+  const auto image = TRY(block::OpenLayers(
+      TRY(OpenVolumeChain(directory, name.volume.id, {.writable = true})), {.writable = true}));
+  auto* const store = dynamic_cast<block::SnapshotStore*>(image.get());
+  if (store == nullptr) return NotSupported(name.volume.ToString());
+  TRY(CheckSnapshots(image->Snapshots(), name, change));
+  const block::SnapshotKey key{.name = name.id};
+  switch (change) {
+    case SnapshotChange::kCreate:
+      TRY(store->CreateSnapshot(NewSnapshot(name.id)));
+      break;
+    case SnapshotChange::kApply:
+      TRY(store->ApplySnapshot(key));
+      break;
+    case SnapshotChange::kDelete:
+      TRY(store->DeleteSnapshot(key));
+      break;
+  }
+  return block::ToStatus(block::Flush(image.get()), "write the volume");
+}
+
+}  // namespace berth::server

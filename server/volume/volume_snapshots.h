@@ -1,0 +1,37 @@
+// Snapshots inside volumes: states of a qcow2 volume that it keeps itself.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "berth/v1/volume.pb.h"
+#include "block/snapshot.h"
+#include "server/volume/pool_directory.h"
+
+namespace berth::server {
+
+// "pools/fast/volumes/web/snapshots/before-upgrade"
+struct SnapshotName {
+  VolumeName volume;
+  std::string id;
+
+  static std::optional<SnapshotName> Parse(std::string_view name);
+  std::string ToString() const;
+};
+
+// What others' tools made, under names that are no ids, is left out. Locks nothing: a volume in use has no
+// snapshots made or removed. LookAt's errors.
+Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& directory,
+                                                      const std::string& volume);
+
+enum class SnapshotChange { kCreate, kApply, kDelete };
+
+// To a volume that nobody uses. OpenVolumeChain's errors; UNIMPLEMENTED, SNAPSHOTS_NOT_SUPPORTED, for raw
+// volumes; NOT_FOUND, SNAPSHOT_NOT_FOUND; ALREADY_EXISTS, SNAPSHOT_EXISTS; RESOURCE_EXHAUSTED,
+// TOO_MANY_SNAPSHOTS.
+Status ChangeSnapshot(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change);
+
+}  // namespace berth::server
