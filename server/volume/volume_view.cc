@@ -10,6 +10,9 @@
 namespace berth::server {
 namespace {
 
+// A sum that stays within what the API can say.
+int64_t AddBytes(int64_t sum, int64_t more) { return more > INT64_MAX - sum ? INT64_MAX : sum + more; }
+
 v1::Volume Show(const PoolDirectory& directory, const VolumeFile& file, const std::vector<VolumeFile>& all,
                 const VolumeUsers& users) {
   v1::Volume volume;
@@ -89,9 +92,5 @@ v1::Pool ShowPool(const PoolSettings& settings) {
     *pool.mutable_error() = ToRpcStatus(filled.error());
   return pool;
 }
-
-int64_t AddBytes(int64_t sum, int64_t more) { return more > INT64_MAX - sum ? INT64_MAX : sum + more; }
-
-std::string FormatName(v1::Volume::Format format) { return format == v1::Volume::RAW ? "raw" : "qcow2"; }
 
 }  // namespace berth::server

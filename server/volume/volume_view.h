@@ -25,10 +25,4 @@ Result<v1::Volume> ShowVolume(const PoolDirectory& directory, const std::string&
 // What is wrong with it is shown.
 v1::Pool ShowPool(const PoolSettings& settings);
 
-// A sum that stays within what the API can say.
-int64_t AddBytes(int64_t sum, int64_t more);
-
-// "raw", "qcow2"
-std::string FormatName(v1::Volume::Format format);
-
 }  // namespace berth::server
