@@ -70,6 +70,8 @@ class Balloon final : public VirtioBalloon {
     loop_ = nullptr;
     held_.reset();
     actual_pages_ = 0;
+    MutexLock lock(mutex_);
+    statistics_ = {};
   }
 
   Status SetTarget(uint64_t size_bytes) override {

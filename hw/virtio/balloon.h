@@ -34,7 +34,7 @@ struct BalloonStatistics {
     kHugeFailures = 9,
   };
   std::array<std::optional<uint64_t>, kCount> values;
-  uint64_t updates = 0;  // How often the guest has answered.
+  uint64_t updates = 0;  // How often the guest has answered since its driver is there.
 };
 
 struct BalloonState {

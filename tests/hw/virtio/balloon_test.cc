@@ -228,6 +228,18 @@ TEST_F(BalloonTest, StatisticsAreAskedForAndAnswered) {
   EXPECT_EQ(balloon->statistics().values[BalloonStatistics::kFree], 2 * kMiB);
 }
 
+// A guest that boots anew has none of what the last one had.
+TEST_F(BalloonTest, StatisticsAreForgottenWithTheDriver) {
+  Start({}, kStatisticsQueue);
+  FakeDriver& driver = fake->driver(kStatistics);
+  driver.Add({driver.Readable(Entry(BalloonStatistics::kAvailable, kMiB))});
+  fake->Kick(kStatistics);
+  ASSERT_EQ(balloon->statistics().updates, 1u);
+  fake->Reset();
+  EXPECT_EQ(balloon->statistics().updates, 0u);
+  EXPECT_EQ(balloon->statistics().values[BalloonStatistics::kAvailable], std::nullopt);
+}
+
 TEST_F(BalloonTest, SeveralStatisticsBuffersAreHandedBack) {
   Start({}, kStatisticsQueue);
   FakeDriver& driver = fake->driver(kStatistics);
