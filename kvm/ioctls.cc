@@ -7,8 +7,9 @@
 namespace berth::kvm {
 
 std::span<const uint32_t> RunningRequests() {
-  static constexpr auto kRequests = std::to_array<uint32_t>(
-      {KVM_RUN, KVM_IRQ_LINE, KVM_IRQFD, KVM_IOEVENTFD, KVM_SET_GSI_ROUTING, KVM_SET_USER_MEMORY_REGION});
+  static constexpr auto kRequests =
+      std::to_array<uint32_t>({KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS, KVM_IRQ_LINE, KVM_IRQFD, KVM_IOEVENTFD,
+                               KVM_SET_GSI_ROUTING, KVM_SET_USER_MEMORY_REGION});
   return kRequests;
 }
 

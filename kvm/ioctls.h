@@ -6,8 +6,8 @@
 
 namespace berth::kvm {
 
-// By the threads that run vCPUs and devices: to run, to interrupt, to move memory, doorbells and interrupt
-// routes.
+// By the threads that run vCPUs and devices: to run, to say where a vCPU was, to interrupt, to move memory,
+// doorbells and interrupt routes.
 std::span<const uint32_t> RunningRequests();
 // By the thread that resets and takes apart the machine: the state of its vCPUs, the groups of its assigned
 // devices.

@@ -100,6 +100,17 @@ TEST_F(VmmProcessTest, ResetsAndPanicsAreReported) {
   EXPECT_EQ(vmm->Wait(), 0);
 }
 
+// The vCPU's own thread looks where it was: its filter must let it.
+TEST_F(VmmProcessTest, TripleFaultsAreReported) {
+  // lidt of an empty table, then an undefined instruction.
+  auto vmm =
+      *VmmProcess::Create({0x0f, 0x01, 0x1d, 0x0a, 0x00, 0x10, 0x00, 0x0f, 0x0b, 0x90, 0, 0, 0, 0, 0, 0});
+  ASSERT_TRUE(vmm->Ask(RunIt()));
+  for (int round = 0; round < 3; ++round) EXPECT_TRUE(vmm->Await(v1::Event::GUEST_RESET));
+  EXPECT_TRUE(vmm->Ask(Quit()));
+  EXPECT_EQ(vmm->Wait(), 0);
+}
+
 TEST_F(VmmProcessTest, EveryRequestIsAnswered) {
   auto vmm = *VmmProcess::Create(OutByte(0x3f8, 'x') + std::vector<uint8_t>{0xeb, 0xf7});  // Again and again.
   ASSERT_TRUE(vmm->Ask(RunIt()));
