@@ -132,9 +132,8 @@ Status FileImage::Resize(uint64_t size_bytes, Preallocation preallocation) {
     return Fail(Code::kInvalidArgument, "Preallocation can't be used for shrinking files");
   }
   if (size_bytes > before && preallocation == Preallocation::kFalloc) {
-    if (::posix_fallocate(fd_.get(), from, static_cast<off_t>(size_bytes - before)) != 0) {
-      return FailErrno(errno, "Could not preallocate data for the new file");
-    }
+    const int error = ::posix_fallocate(fd_.get(), from, static_cast<off_t>(size_bytes - before));
+    if (error != 0) return FailErrno(error, "Could not preallocate data for the new file");
   }
   if (::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) {
     return FailErrno(errno, "Failed to resize the file");
