@@ -55,7 +55,9 @@ std::string CreateImage(const ScratchDir& scratch, const Case& tested, std::vect
   CreateOptions options(kQcow2Format.create_options);
   EXPECT_TRUE(options.SetAll(tested.options));
   EXPECT_TRUE(options.Set("size", std::to_string(tested.size)));
-  if (options.Bool("data_file_raw")) EXPECT_TRUE(options.Set("data_file", scratch / "data.raw"));
+  if (options.Bool("data_file_raw")) {
+    EXPECT_TRUE(options.Set("data_file", scratch / "data.raw"));
+  }
   if (tested.backed) {
     // Shorter than the image on it.
     std::string content(2 << 20, 0);

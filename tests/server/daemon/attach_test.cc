@@ -212,7 +212,9 @@ TEST_F(AttachTest, ACrashOnTheWayLosesNothing) {
     EXPECT_EQ(Get("guests/web")->claimed_devices_size(), 0);
     EXPECT_EQ(host_->Changes(), before) << after;
     // Unlike one that crashes, this test's daemon lived on and saw that the host took nothing back.
-    if (GetDevice(kDisplayName)->state() == v1::HostDevice::QUARANTINED) ASSERT_TRUE(Recover(kDisplayName));
+    if (GetDevice(kDisplayName)->state() == v1::HostDevice::QUARANTINED) {
+      ASSERT_TRUE(Recover(kDisplayName));
+    }
     const auto attached = Attach("guests/web", Display("gpu"));
     ASSERT_TRUE(attached) << attached.error().message();
     ASSERT_TRUE(Delete("guests/web", true));
