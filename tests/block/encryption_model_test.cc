@@ -119,8 +119,9 @@ TEST_P(EncryptionModel, BehavesLikeAnArrayForManyThreadsAndForOthers) {
     const auto image = OpenForWriting(path, tested);
     ASSERT_NE(image, nullptr);
     // A new luks is noise; what qcow2 has not allocated is zeroes.
-    if (std::string_view(tested.format) == "luks")
+    if (std::string_view(tested.format) == "luks") {
       ASSERT_EQ(WriteZeroes(image.get(), 0, kDiskBytes, true), 0);
+    }
     constexpr uint64_t kThreads = 3, kLane = kDiskBytes / kThreads + 100;
     std::vector<std::thread> threads;
     for (uint64_t i = 0; i < kThreads; ++i) {

@@ -76,7 +76,9 @@ TEST_P(FormatsThatBreak, KeepWhatWasFlushed) {
     auto after = OpenBytes(format, crashed);
     ASSERT_TRUE(after) << changes << ": " << after.error().message();
     const auto report = (*after)->Check({});
-    if (report) EXPECT_TRUE(report->messages.empty() || std::string(format) == "vdi") << report->messages[0];
+    if (report) {
+      EXPECT_TRUE(report->messages.empty() || std::string(format) == "vdi") << report->messages[0];
+    }
     std::vector<uint8_t> out(kPiece);
     ASSERT_EQ(Read(after->get(), 0, out), 0);
     EXPECT_EQ(out, std::vector<uint8_t>(kPiece, 0x77)) << changes;

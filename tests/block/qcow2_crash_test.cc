@@ -250,7 +250,9 @@ TEST_P(Qcow2Crash, ChangesOfSnapshotsHappenAsAWhole) {
     const MemoryImage& content = *file;
     auto image = OpenOn(std::move(file), true);
     ASSERT_NE(image, nullptr) << "after write " << point;
-    if (version2) ASSERT_TRUE(image->Check({.leaks = true, .corruptions = true}));
+    if (version2) {
+      ASSERT_TRUE(image->Check({.leaks = true, .corruptions = true}));
+    }
     const auto report = image->Check({});
     ASSERT_TRUE(report);
     ASSERT_EQ(report->corruptions + report->errors, 0u)

@@ -210,12 +210,18 @@ TEST_P(AnyLoad, ReservationsHoldAndEveryActionHasItsReasonAndItsTurn) {
                                     [&](const auto& one) { return one.guest == action.guest; });
     ASSERT_NE(guest, facts.guests.end());
     EXPECT_FALSE(guest->pinned) << action.guest;
-    if (action.kind == Kind::kShrink || action.kind == Kind::kGrow)
+    if (action.kind == Kind::kShrink || action.kind == Kind::kGrow) {
       EXPECT_GE(guest->memory_bytes - action.bytes, guest->reserved_bytes) << seconds;
-    if (action.kind == Kind::kReclaim)
+    }
+    if (action.kind == Kind::kReclaim) {
       EXPECT_GE(guest->resident_bytes, guest->reserved_bytes + action.bytes) << seconds;
-    if (action.kind == Kind::kFreeze) EXPECT_EQ(guest->last_resort, LastResort::kFreeze);
-    if (action.kind == Kind::kEvict) EXPECT_EQ(guest->last_resort, LastResort::kEvict);
+    }
+    if (action.kind == Kind::kFreeze) {
+      EXPECT_EQ(guest->last_resort, LastResort::kFreeze);
+    }
+    if (action.kind == Kind::kEvict) {
+      EXPECT_EQ(guest->last_resort, LastResort::kEvict);
+    }
   }
 }
 
