@@ -108,18 +108,22 @@ Result<std::vector<VolumeFile>> PoolDirectory::List() const {
   return files;
 }
 
-Result<VolumeFile> PoolDirectory::Find(std::string_view volume) const {
-  std::vector<VolumeFile> files = TRY(List());
-  std::erase_if(files, [&](const VolumeFile& file) { return file.id != volume; });
-  if (files.size() == 1) return std::move(files[0]);
-  if (files.empty()) {
+Result<VolumeFile> PoolDirectory::Find(std::string_view volume) const { return Find(volume, TRY(List())); }
+
+Result<VolumeFile> PoolDirectory::Find(std::string_view volume, const std::vector<VolumeFile>& among) const {
+  const auto first =
+      std::lower_bound(among.begin(), among.end(), volume,
+                       [](const VolumeFile& file, std::string_view id) { return file.id < id; });
+  if (first == among.end() || first->id != volume) {
     return Fail(Error(Code::kNotFound, fmt::format("there is no volume {}", NameOf(volume)))
                     .Reason("VOLUME_NOT_FOUND")
                     .With("resource", NameOf(volume)));
   }
+  const auto second = first + 1;
+  if (second == among.end() || second->id != volume) return *first;
   return Fail(Error(Code::kFailedPrecondition,
-                    fmt::format("both {} and {} would be {}: one of them is to be moved away",
-                                PathOf(files[0]), PathOf(files[1]), NameOf(volume)))
+                    fmt::format("both {} and {} would be {}: one of them is to be moved away", PathOf(*first),
+                                PathOf(*second), NameOf(volume)))
                   .Reason("VOLUME_AMBIGUOUS")
                   .With("resource", NameOf(volume)));
 }

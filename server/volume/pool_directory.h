@@ -36,6 +36,8 @@ class PoolDirectory {
   Result<std::vector<VolumeFile>> List() const;
   // NOT_FOUND, VOLUME_NOT_FOUND. FAILED_PRECONDITION, VOLUME_AMBIGUOUS, if files of two names claim the id.
   Result<VolumeFile> Find(std::string_view volume) const;
+  // The same, among what List returned: for who looks for more than one.
+  Result<VolumeFile> Find(std::string_view volume, const std::vector<VolumeFile>& among) const;
   // The ids of those that stand on it.
   Result<std::vector<std::string>> DependentsOf(std::string_view volume) const;
 

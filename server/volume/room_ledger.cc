@@ -1,9 +1,5 @@
 #include "server/volume/room_ledger.h"
 
-#include <sys/statvfs.h>
-
-#include <cerrno>
-
 #include "server/volume/volume_facts.h"
 
 namespace berth::server {
@@ -16,16 +12,10 @@ double GiB(uint64_t bytes) { return static_cast<double>(bytes) / static_cast<dou
 Result<RoomLedger::Claim> RoomLedger::Take(const PoolSettings& pool, const PoolDirectory& directory,
                                            uint64_t more_bytes) {
   if (pool.overcommit_ratio == 0) return nullptr;
-  struct statvfs space {};
-  if (::fstatvfs(directory.fd(), &space) != 0) return FailErrno(errno, "ask how large {} is", pool.directory);
-  const uint64_t capacity = space.f_blocks * space.f_frsize;
   MutexLock lock(mutex_);
-  uint64_t promised = claimed_[pool.id];
-  for (const VolumeFile& file : TRY(directory.List())) {
-    // Each is at most kMaxVolumeBytes, of which kMaxVolumes do not fit into the sum: enough is enough.
-    if (const auto facts = LookAt(directory, file); facts && promised < kMaxVolumeBytes)
-      promised += facts->size_bytes;
-  }
+  const PoolFacts facts = TRY(MeasurePool(directory));
+  const auto capacity = static_cast<uint64_t>(facts.capacity_bytes);
+  const uint64_t promised = claimed_[pool.id] + static_cast<uint64_t>(facts.promised_bytes);
   const double limit = pool.overcommit_ratio * static_cast<double>(capacity);
   if (static_cast<double>(promised) + static_cast<double>(more_bytes) > limit) {
     return Fail(

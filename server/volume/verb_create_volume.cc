@@ -28,7 +28,9 @@ Result<VolumePlan> VolumeVerbs::PlanNew(const v1::CreateVolumeRequest& request,
       return BadPath("volume.preallocation", "a volume with a base takes what is written to it");
     TRY(CheckNoGuestHas(wanted.base(), /*writing=*/true, "a base"));
     plan.file.base = base.id;
-    least_bytes = static_cast<int64_t>(TRY(LookAt(directory, TRY(directory.Find(base.id)))).size_bytes);
+    const std::vector<VolumeFile> files = TRY(directory.List());
+    const VolumeFacts facts = TRY(LookAt(directory, TRY(directory.Find(base.id, files)), files));
+    least_bytes = static_cast<int64_t>(facts.size_bytes);
   }
   const int64_t size = wanted.size_bytes() == 0 ? least_bytes : wanted.size_bytes();
   TRY(CheckVolumeSize("volume.size_bytes", size));

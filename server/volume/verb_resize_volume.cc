@@ -63,7 +63,8 @@ Result<Operation> VolumeVerbs::Resize(const v1::ResizeVolumeRequest& request) {
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
   const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(name.pool)));
-  const uint64_t size = TRY(LookAt(*directory, TRY(directory->Find(name.id)))).size_bytes;
+  const std::vector<VolumeFile> files = TRY(directory->List());
+  const uint64_t size = TRY(LookAt(*directory, TRY(directory->Find(name.id, files)), files)).size_bytes;
   if (wanted < size)
     return BadPath("size_bytes", "{} has {}, and volumes do not shrink", request.name(), size);
   TRY(CheckNoDependents(*directory, name.id, "made larger"));

@@ -34,7 +34,8 @@ Status CheckNoDependents(const PoolDirectory& directory, const std::string& volu
 Result<std::vector<block::LayerFiles>> OpenVolumeChain(const PoolDirectory& directory,
                                                        const std::string& volume, const VolumeUse& use) {
   std::vector<block::LayerFiles> layers;
-  VolumeFile file = TRY(directory.Find(volume));
+  const std::vector<VolumeFile> files = TRY(directory.List());
+  VolumeFile file = TRY(directory.Find(volume, files));
   for (bool writable = use.writable;; writable = false) {
     if (layers.size() == kMaxImageLayers) {
       return Fail(Error(Code::kInvalidArgument, fmt::format("{} stands on more than {} volumes",
@@ -49,10 +50,10 @@ Result<std::vector<block::LayerFiles>> OpenVolumeChain(const PoolDirectory& dire
                    {.write = writable, .resize = writable && file.format != "raw"}));
     // Again behind the lock: what comes to stand on it from now on finds that.
     if (writable) TRY(CheckNoDependents(directory, volume, "written to"));
-    TRY(Examine(directory, file, fd.get()));
+    TRY(Examine(directory, file, fd.get(), files));
     layers.push_back({.format = file.format, .image = std::move(fd), .data = {}});
     if (file.base.empty()) return layers;
-    file = TRY(FindBase(directory, file));
+    file = TRY(FindBase(directory, file, files));
   }
 }
 

@@ -1,6 +1,9 @@
 #include "server/volume/volume_facts.h"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
 
 #include "base/bytes.h"
 #include "block/file_image.h"
@@ -19,10 +22,16 @@ Error AboutVolume(const PoolDirectory& directory, const VolumeFile& file, Code c
       .With("path", directory.PathOf(file));
 }
 
-Status CheckBase(const PoolDirectory& directory, const VolumeFile& file, const block::qcow2::Header& says) {
+// A sum that stays within what the API can say.
+int64_t AddBytes(int64_t sum, uint64_t more) {
+  return more > static_cast<uint64_t>(INT64_MAX - sum) ? INT64_MAX : sum + static_cast<int64_t>(more);
+}
+
+Status CheckBase(const PoolDirectory& directory, const VolumeFile& file, const block::qcow2::Header& says,
+                 const std::vector<VolumeFile>& among) {
   std::string base, format;
   if (!file.base.empty()) {
-    const VolumeFile found = TRY(FindBase(directory, file));
+    const VolumeFile found = TRY(FindBase(directory, file, among));
     base = found.ToString();
     format = found.format;
   }
@@ -36,20 +45,23 @@ Status CheckBase(const PoolDirectory& directory, const VolumeFile& file, const b
 
 }  // namespace
 
-Result<VolumeFile> FindBase(const PoolDirectory& directory, const VolumeFile& file) {
-  auto base = directory.Find(file.base);
+Result<VolumeFile> FindBase(const PoolDirectory& directory, const VolumeFile& file,
+                            const std::vector<VolumeFile>& among) {
+  auto base = directory.Find(file.base, among);
   if (base) return base;
   return Fail(AboutVolume(
       directory, file, Code::kFailedPrecondition, "BASE_NOT_FOUND",
       fmt::format("{} stands on another volume, but {}", directory.NameOf(file.id), base.error().message())));
 }
 
-Result<VolumeFacts> LookAt(const PoolDirectory& directory, const VolumeFile& file) {
+Result<VolumeFacts> LookAt(const PoolDirectory& directory, const VolumeFile& file,
+                           const std::vector<VolumeFile>& among) {
   const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));
-  return Examine(directory, file, fd.get());
+  return Examine(directory, file, fd.get(), among);
 }
 
-Result<VolumeFacts> Examine(const PoolDirectory& directory, const VolumeFile& file, int fd) {
+Result<VolumeFacts> Examine(const PoolDirectory& directory, const VolumeFile& file, int fd,
+                            const std::vector<VolumeFile>& among) {
   const auto image = TRY(block::CreateFileImage(TRY(Duplicate(fd)), {.read_only = true}));
   VolumeFacts facts{.size_bytes = AlignUp(image->size_bytes(), kSectorBytes),
                     .allocated_bytes = image->AllocatedBytes().value_or(0)};
@@ -60,13 +72,30 @@ Result<VolumeFacts> Examine(const PoolDirectory& directory, const VolumeFile& fi
                             fmt::format("{}: {}", directory.PathOf(file),
                                         header ? "the disk is too large" : header.error().message())));
   }
-  TRY(CheckBase(directory, file, *header));
+  TRY(CheckBase(directory, file, *header, among));
   if (header->has_data_file()) {
     return Fail(AboutVolume(directory, file, Code::kPermissionDenied, "IMAGE_NAMES_OTHER_FILE",
                             fmt::format("{} has its data in a file of its own", directory.PathOf(file))));
   }
   facts.size_bytes = header->size_bytes;
   return facts;
+}
+
+Result<PoolFacts> MeasurePool(const PoolDirectory& directory) {
+  struct statvfs space {};
+  if (::fstatvfs(directory.fd(), &space) != 0)
+    return FailErrno(errno, "ask how large {} is", PoolName(directory.pool()));
+  PoolFacts pool{.capacity_bytes = static_cast<int64_t>(space.f_blocks * space.f_frsize),
+                 .available_bytes = static_cast<int64_t>(space.f_bavail * space.f_frsize)};
+  const std::vector<VolumeFile> files = TRY(directory.List());
+  for (const VolumeFile& file : files) {
+    ++pool.volume_count;
+    const auto facts = LookAt(directory, file, files);
+    if (!facts) continue;
+    pool.allocated_bytes = AddBytes(pool.allocated_bytes, facts->allocated_bytes);
+    pool.promised_bytes = AddBytes(pool.promised_bytes, facts->size_bytes);
+  }
+  return pool;
 }
 
 }  // namespace berth::server

@@ -110,7 +110,7 @@ Status VolumeMaking::Format() {
   const bool later = plan_.preallocation != v1::Volume::PREALLOCATION_UNSPECIFIED;
   TRY(options.Set("size", std::to_string(later ? 0 : plan_.size_bytes)));
   if (!plan_.file.base.empty()) {
-    const VolumeFile base = TRY(FindBase(directory_, plan_.file));
+    const VolumeFile base = TRY(FindBase(directory_, plan_.file, TRY(directory_.List())));
     TRY(options.Set("backing_file", base.ToString()));
     TRY(options.Set("backing_fmt", base.format));
   }

@@ -73,10 +73,11 @@ std::string SnapshotName::ToString() const {
 
 Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& directory,
                                                       const std::string& volume) {
-  const VolumeFile file = TRY(directory.Find(volume));
+  const std::vector<VolumeFile> files = TRY(directory.List());
+  const VolumeFile file = TRY(directory.Find(volume, files));
   std::vector<v1::VolumeSnapshot> shown;
   const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));
-  TRY(Examine(directory, file, fd.get()));
+  TRY(Examine(directory, file, fd.get(), files));
   if (file.format == "raw") return shown;
   const auto image = TRY(block::CreateFileImage(TRY(Duplicate(fd.get())), {.read_only = true}));
   const auto header = TRY(block::qcow2::ReadHeader(image.get()));

@@ -1,8 +1,6 @@
 #include "server/volume/volume_view.h"
 
-#include <sys/statvfs.h>
-
-#include <cerrno>
+#include <string_view>
 
 #include "proto/error_details.h"
 #include "server/volume/volume_facts.h"
@@ -10,21 +8,28 @@
 namespace berth::server {
 namespace {
 
-// A sum that stays within what the API can say.
-int64_t AddBytes(int64_t sum, int64_t more) { return more > INT64_MAX - sum ? INT64_MAX : sum + more; }
+// Volumes by what they stand on.
+using Dependents = std::multimap<std::string_view, const VolumeFile*>;
 
-v1::Volume Show(const PoolDirectory& directory, const VolumeFile& file, const std::vector<VolumeFile>& all,
-                const VolumeUsers& users) {
+Dependents DependentsAmong(const std::vector<VolumeFile>& files) {
+  Dependents dependents;
+  for (const VolumeFile& file : files) {
+    if (!file.base.empty()) dependents.emplace(file.base, &file);
+  }
+  return dependents;
+}
+
+v1::Volume Show(const PoolDirectory& directory, const VolumeFile& file, const std::vector<VolumeFile>& among,
+                const Dependents& dependents, const VolumeUsers& users) {
   v1::Volume volume;
   volume.set_name(directory.NameOf(file.id));
   volume.set_format(file.format == "raw" ? v1::Volume::RAW : v1::Volume::QCOW2);
   if (!file.base.empty()) volume.set_base(directory.NameOf(file.base));
-  for (const VolumeFile& other : all) {
-    if (other.base == file.id) volume.add_dependents(directory.NameOf(other.id));
-  }
+  for (auto [other, end] = dependents.equal_range(file.id); other != end; ++other)
+    volume.add_dependents(directory.NameOf(other->second->id));
   for (auto [user, end] = users.equal_range(volume.name()); user != end; ++user)
     volume.add_guests(user->second);
-  if (const auto facts = LookAt(directory, file); facts) {
+  if (const auto facts = LookAt(directory, file, among); facts) {
     volume.set_size_bytes(static_cast<int64_t>(facts->size_bytes));
     volume.set_allocated_bytes(static_cast<int64_t>(facts->allocated_bytes));
   } else {
@@ -34,20 +39,12 @@ v1::Volume Show(const PoolDirectory& directory, const VolumeFile& file, const st
 }
 
 Status FillPool(const PoolSettings& settings, v1::Pool* pool) {
-  const PoolDirectory directory = TRY(PoolDirectory::Open(settings));
-  struct statvfs space {};
-  if (::fstatvfs(directory.fd(), &space) != 0)
-    return FailErrno(errno, "ask how large {} is", settings.directory);
-  pool->set_capacity_bytes(static_cast<int64_t>(space.f_blocks * space.f_frsize));
-  pool->set_available_bytes(static_cast<int64_t>(space.f_bavail * space.f_frsize));
-  for (const VolumeFile& file : TRY(directory.List())) {
-    pool->set_volume_count(pool->volume_count() + 1);
-    const auto facts = LookAt(directory, file);
-    if (!facts) continue;
-    pool->set_allocated_bytes(
-        AddBytes(pool->allocated_bytes(), static_cast<int64_t>(facts->allocated_bytes)));
-    pool->set_promised_bytes(AddBytes(pool->promised_bytes(), static_cast<int64_t>(facts->size_bytes)));
-  }
+  const PoolFacts facts = TRY(MeasurePool(TRY(PoolDirectory::Open(settings))));
+  pool->set_capacity_bytes(facts.capacity_bytes);
+  pool->set_available_bytes(facts.available_bytes);
+  pool->set_allocated_bytes(facts.allocated_bytes);
+  pool->set_promised_bytes(facts.promised_bytes);
+  pool->set_volume_count(facts.volume_count);
   return Ok();
 }
 
@@ -66,12 +63,13 @@ VolumeUsers UsersOfVolumes(GuestBook& book) {
 
 Result<std::vector<v1::Volume>> ShowVolumes(const PoolDirectory& directory, const VolumeUsers& users) {
   const std::vector<VolumeFile> files = TRY(directory.List());
+  const Dependents dependents = DependentsAmong(files);
   std::vector<v1::Volume> volumes;
   for (const VolumeFile& file : files) {
     const bool again = !volumes.empty() && volumes.back().name() == directory.NameOf(file.id);
     if (!again) {
-      volumes.push_back(Show(directory, file, files, users));
-    } else if (const auto found = directory.Find(file.id); !found) {
+      volumes.push_back(Show(directory, file, files, dependents, users));
+    } else if (const auto found = directory.Find(file.id, files); !found) {
       *volumes.back().mutable_error() = ToRpcStatus(found.error());
     }
   }
@@ -80,7 +78,8 @@ Result<std::vector<v1::Volume>> ShowVolumes(const PoolDirectory& directory, cons
 
 Result<v1::Volume> ShowVolume(const PoolDirectory& directory, const std::string& id,
                               const VolumeUsers& users) {
-  return Show(directory, TRY(directory.Find(id)), TRY(directory.List()), users);
+  const std::vector<VolumeFile> files = TRY(directory.List());
+  return Show(directory, TRY(directory.Find(id, files)), files, DependentsAmong(files), users);
 }
 
 v1::Pool ShowPool(const PoolSettings& settings) {
