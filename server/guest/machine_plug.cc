@@ -34,7 +34,7 @@ Status PlugDevice(Engine& engine, const GuestPtr& guest, const DevicePlan& plan,
   int done = 0;
   const auto begin = [&](const std::string& what) -> Status {
     progress.Report(what, done++, total);
-    if (progress.cancelled()) return Fail(Error(Code::kCancelled, "cancelled").Reason("CANCELLED"));
+    TRY(progress.CheckNotCancelled());
     return Ok();
   };
   TRY(engine.executor.Run(

@@ -109,7 +109,7 @@ Status StartMachine(Engine& engine, const GuestPtr& guest, PreparedStart& prepar
   for (const DevicePlan& device : plan.devices) total += static_cast<int>(device.steps.size());
   const auto begin = [&](const std::string& what) -> Status {
     progress.Report(what, done++, total);
-    if (progress.cancelled()) return Fail(Error(Code::kCancelled, "cancelled").Reason("CANCELLED"));
+    TRY(progress.CheckNotCancelled());
     return Ok();
   };
   const auto begin_step = [&](const Step& step) {

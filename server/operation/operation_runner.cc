@@ -40,6 +40,11 @@ void OperationProgress::Report(const std::string& step, int done, int total) {
   bytes_done_ = bytes_total_ = 0;
 }
 
+Status OperationProgress::CheckNotCancelled() const {
+  if (!cancelled()) return Ok();
+  return Fail(Error(Code::kCancelled, "cancelled").Reason("CANCELLED"));
+}
+
 void OperationProgress::ReportBytes(const std::string& step, uint64_t done, uint64_t total) {
   MutexLock lock(mutex_);
   step_ = step;

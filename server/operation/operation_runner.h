@@ -28,6 +28,8 @@ class OperationProgress {
   // For a step that copies.
   void ReportBytes(const std::string& step, uint64_t done, uint64_t total);
   bool cancelled() const { return cancelled_; }
+  // CANCELLED, if that is what somebody has asked for.
+  Status CheckNotCancelled() const;
 
  private:
   friend class OperationRunner;

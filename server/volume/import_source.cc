@@ -12,7 +12,6 @@
 #include "block/file_image.h"
 #include "block/open.h"
 #include "server/guest/descriptor.h"
-#include "server/volume/volume_making.h"
 
 namespace berth::server {
 namespace {
@@ -118,7 +117,7 @@ Status ImportSource::CheckSha256(const std::string& expected, OperationProgress&
   std::vector<uint8_t> buffer(kDigestStep);
   const uint64_t size = file->size_bytes();
   for (uint64_t at = 0; good && at < size;) {
-    TRY(CheckNotCancelled(progress));
+    TRY(progress.CheckNotCancelled());
     progress.ReportBytes("check the digest", at, size);
     const std::span<uint8_t> part(buffer.data(), std::min<uint64_t>(buffer.size(), size - at));
     if (const int error = block::Read(file.get(), at, part); error != 0)

@@ -1,8 +1,10 @@
 #include "server/volume/new_volume_file.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -24,6 +26,22 @@ bool LockInPlace(int directory, const std::string& file_name, int fd) {
 }
 
 }  // namespace
+
+Result<UniqueFd> OpenBeneath(int directory, const std::string& name, int flags, unsigned mode) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const long fd = ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof(how));
+  if (fd < 0) return FailErrno(errno, "open {}", name);
+  return UniqueFd(static_cast<int>(fd));
+}
+
+Error VolumeExists(const std::string& name) {
+  return Error(Code::kAlreadyExists, fmt::format("there is a volume {} already", name))
+      .Reason("VOLUME_EXISTS")
+      .With("resource", name);
+}
 
 Result<NewVolumeFile> NewVolumeFile::Create(int directory, const VolumeName& name) {
   std::string hidden = std::string(kHidden) + name.id;
@@ -54,14 +72,14 @@ Status NewVolumeFile::Publish(const VolumeFile& as) {
   // Unlike a rename it takes nobody's place.
   if (::linkat(directory_, hidden_.c_str(), directory_, file_name.c_str(), 0) != 0) {
     if (errno != EEXIST) return FailErrno(errno, "name {}", file_name);
-    return Fail(Error(Code::kAlreadyExists, fmt::format("there is a volume {} already", name_.ToString()))
-                    .Reason("VOLUME_EXISTS")
-                    .With("resource", name_.ToString()));
+    return Fail(VolumeExists(name_.ToString()));
   }
   ::unlinkat(directory_, hidden_.c_str(), 0);
   fd_.Reset();
-  if (::fsync(directory_) != 0) return FailErrno(errno, "write the directory of {}", name_.ToString());
-  return Ok();
+  if (::fsync(directory_) == 0) return Ok();
+  const int error = errno;
+  ::unlinkat(directory_, file_name.c_str(), 0);  // Who is told of a failure need not look for what it left.
+  return FailErrno(error, "write the directory of {}", name_.ToString());
 }
 
 bool NewVolumeFile::RemoveLeftover(int directory, const std::string& file_name) {

@@ -39,6 +39,9 @@ class NewVolumeFile {
   UniqueFd fd_;
 };
 
+// ALREADY_EXISTS, VOLUME_EXISTS, of the volume of this name.
+Error VolumeExists(const std::string& name);
+
 // openat2(2) that follows no links and does not leave `directory`.
 Result<UniqueFd> OpenBeneath(int directory, const std::string& name, int flags, unsigned mode);
 

@@ -2,9 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -51,16 +49,6 @@ Result<std::vector<std::string>> Entries(int fd) {
 }
 
 }  // namespace
-
-Result<UniqueFd> OpenBeneath(int directory, const std::string& name, int flags, unsigned mode) {
-  open_how how{};
-  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const long fd = ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof(how));
-  if (fd < 0) return FailErrno(errno, "open {}", name);
-  return UniqueFd(static_cast<int>(fd));
-}
 
 Result<PoolDirectory> PoolDirectory::Open(const PoolSettings& pool) {
   if (pool.directory.empty()) {

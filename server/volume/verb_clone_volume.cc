@@ -22,7 +22,7 @@ Result<Operation> VolumeVerbs::Clone(const v1::CloneVolumeRequest& request) {
 }
 
 Result<Operation> VolumeVerbs::BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source) {
-  TRY(CheckVolumeId(request.volume_id()));
+  TRY(CheckNewId("volume_id", request.volume_id()));
   PoolDirectory directory =
       TRY(OpenPool(request.parent().empty() ? source.pool : TRY(PoolOf(request.parent()))));
   const OperationRequest asked{

@@ -8,7 +8,7 @@ namespace berth::server {
 
 Result<VolumePlan> VolumeVerbs::PlanNew(const v1::CreateVolumeRequest& request,
                                         const PoolDirectory& directory) const {
-  TRY(CheckVolumeId(request.volume_id()));
+  TRY(CheckNewId("volume_id", request.volume_id()));
   const v1::Volume& wanted = request.volume();
   VolumePlan plan{.name = {.pool = directory.pool(), .id = request.volume_id()},
                   .file = {.id = request.volume_id()}};
@@ -57,7 +57,7 @@ Result<Operation> VolumeVerbs::BeginCreate(const std::string& verb, const v1::Cr
     v1::Volume shown = request.volume();
     shown.set_name(plan.name.ToString());
     shown.set_size_bytes(static_cast<int64_t>(plan.size_bytes));
-    shown.set_format(plan.file.format == "raw" ? v1::Volume::RAW : v1::Volume::QCOW2);
+    shown.set_format(FormatOf(plan.file));
     return DoneOperation(shown);
   }
   std::shared_ptr<VolumeMaking> making =

@@ -17,7 +17,7 @@ Status CheckDigestField(const std::string& digest) {
 
 Result<Operation> VolumeVerbs::Import(const v1::ImportVolumeRequest& request) {
   PoolDirectory directory = TRY(OpenPool(TRY(PoolOf(request.parent()))));
-  TRY(CheckVolumeId(request.volume_id()));
+  TRY(CheckNewId("volume_id", request.volume_id()));
   if (!request.source_path().starts_with('/')) return BadPath("source_path", "must be an absolute path");
   TRY(CheckDigestField(request.source_sha256()));
   VolumePlan plan{.name = {.pool = directory.pool(), .id = request.volume_id()},

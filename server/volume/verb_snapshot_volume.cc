@@ -21,9 +21,7 @@ Result<std::vector<v1::VolumeSnapshot>> VolumeVerbs::ListSnapshots(const std::st
 Result<Operation> VolumeVerbs::CreateSnapshot(const v1::CreateVolumeSnapshotRequest& request) {
   const SnapshotName name{.volume = TRY(ParseVolumeName(request.parent(), "parent")),
                           .id = request.snapshot_id()};
-  if (!IsResourceId(name.id))
-    return BadPath("snapshot_id", "\"{}\" is not 1 to 63 of a-z, 0-9 and '-', a letter first, no '-' last",
-                   name.id);
+  TRY(CheckNewId("snapshot_id", name.id));
   return BeginSnapshotChange(
       {.verb = "create", .target = name.ToString(), .request_id = request.request_id()}, name,
       SnapshotChange::kCreate);

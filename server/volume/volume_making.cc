@@ -2,17 +2,14 @@
 
 #include <algorithm>
 
-#include "base/bytes.h"
 #include "block/copier.h"
 #include "block/driver.h"
-#include "server/guest/field_error.h"
 #include "server/volume/volume_chain.h"
 #include "server/volume/volume_facts.h"
 
 namespace berth::server {
 namespace {
 
-constexpr uint64_t kSectorBytes = 512;
 // As much as is written before somebody is asked whether to go on.
 constexpr uint64_t kFillBytes = uint64_t{256} << 20;
 
@@ -31,57 +28,11 @@ block::Preallocation ToPreallocation(v1::Volume::Preallocation preallocation) {
 
 }  // namespace
 
-Status CheckNotCancelled(const OperationProgress& progress) {
-  if (!progress.cancelled()) return Ok();
-  return Fail(Error(Code::kCancelled, "cancelled").Reason("CANCELLED"));
-}
-
-Result<std::string> PoolOf(const std::string& parent) {
-  const auto pool = ParsePoolName(parent);
-  if (!pool) return BadPath("parent", "\"{}\" is no pool's name, pools/POOL", parent);
-  return *pool;
-}
-
-Result<VolumeName> ParseVolumeName(const std::string& name, const std::string& field) {
-  auto parsed = VolumeName::Parse(name);
-  if (!parsed) return BadPath(field, "\"{}\" is no volume's name, pools/POOL/volumes/VOLUME", name);
-  return *std::move(parsed);
-}
-
-Status CheckVolumeId(const std::string& id) {
-  if (IsResourceId(id)) return Ok();
-  return BadPath("volume_id", "\"{}\" is not 1 to 63 of a-z, 0-9 and '-', a letter first, no '-' last", id);
-}
-
-Status CheckVolumeSize(const std::string& field, int64_t size_bytes) {
-  if (size_bytes > 0 && size_bytes % int64_t{kSectorBytes} == 0 &&
-      static_cast<uint64_t>(size_bytes) <= kMaxVolumeBytes)
-    return Ok();
-  return BadPath(field, "{} is no multiple of {} up to {}", size_bytes, kSectorBytes, kMaxVolumeBytes);
-}
-
-Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format) {
-  if (!v1::Volume::Format_IsValid(format)) return BadPath(field, "unknown value {}", int{format});
-  return format == v1::Volume::RAW ? "raw" : "qcow2";
-}
-
-Result<uint64_t> SizeOfCopy(uint64_t content_bytes, int64_t asked_bytes) {
-  // What is so large that it is none afterwards is refused by the check.
-  const auto least_bytes =
-      static_cast<int64_t>(std::min(AlignUp(content_bytes, kSectorBytes), kMaxVolumeBytes + 1));
-  const int64_t size = asked_bytes == 0 ? least_bytes : asked_bytes;
-  TRY(CheckVolumeSize("size_bytes", size));
-  if (size < least_bytes) return BadPath("size_bytes", "{} is less than the content's {}", size, least_bytes);
-  return static_cast<uint64_t>(size);
-}
-
 Status CheckIsNew(const PoolDirectory& directory, const std::string& id) {
   const auto found = directory.Find(id);
   if (!found && found.error().code() == Code::kNotFound) return Ok();
   if (!found) return Fail(found.error());
-  return Fail(Error(Code::kAlreadyExists, fmt::format("there is a volume {} already", directory.NameOf(id)))
-                  .Reason("VOLUME_EXISTS")
-                  .With("resource", directory.NameOf(id)));
+  return Fail(VolumeExists(directory.NameOf(id)));
 }
 
 Result<std::unique_ptr<VolumeMaking>> VolumeMaking::Begin(PoolDirectory directory, VolumePlan plan,
@@ -128,7 +79,7 @@ Status VolumeMaking::Preallocate(OperationProgress& progress) {
   const auto image = TRY(Open());
   const bool writes = plan_.preallocation == v1::Volume::FULL;
   for (uint64_t size = 0; size < plan_.size_bytes;) {
-    TRY(CheckNotCancelled(progress));
+    TRY(progress.CheckNotCancelled());
     progress.ReportBytes("give it room", size, plan_.size_bytes);
     size = writes ? std::min(size + kFillBytes, plan_.size_bytes) : plan_.size_bytes;
     TRY(image->Resize(size, ToPreallocation(plan_.preallocation)));
@@ -148,7 +99,7 @@ Status VolumeMaking::Fill(block::Image* source, OperationProgress& progress) {
 }
 
 Status VolumeMaking::Publish(const OperationProgress& progress) {
-  TRY(CheckNotCancelled(progress));
+  TRY(progress.CheckNotCancelled());
   return file_->Publish(plan_.file);
 }
 

@@ -23,16 +23,6 @@ struct VolumePlan {
   v1::Volume::Preallocation preallocation = v1::Volume::PREALLOCATION_UNSPECIFIED;
 };
 
-// INVALID_ARGUMENT, INVALID_FIELD or REQUIRED_FIELD.
-Result<std::string> PoolOf(const std::string& parent);  // The id in the request's parent.
-Result<VolumeName> ParseVolumeName(const std::string& name, const std::string& field = "name");
-Status CheckVolumeId(const std::string& id);
-Status CheckVolumeSize(const std::string& field, int64_t size_bytes);
-Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format);  // "raw"
-
-// Of a volume with the content of something of `content_bytes`; `asked_bytes` 0: no larger than need be.
-Result<uint64_t> SizeOfCopy(uint64_t content_bytes, int64_t asked_bytes);
-
 // ALREADY_EXISTS, VOLUME_EXISTS.
 Status CheckIsNew(const PoolDirectory& directory, const std::string& id);
 
@@ -69,8 +59,5 @@ class VolumeMaking {
   std::vector<block::LayerFiles> base_;  // Its locks keep others from writing to it.
   std::unique_ptr<NewVolumeFile> file_;
 };
-
-// CANCELLED, if the operation's caller wants that.
-Status CheckNotCancelled(const OperationProgress& progress);
 
 }  // namespace berth::server

@@ -9,6 +9,7 @@
 #include "berth/v1/volume_service.pb.h"
 #include "server/guest/engine.h"
 #include "server/volume/volume_making.h"
+#include "server/volume/volume_request.h"
 #include "server/volume/volume_snapshots.h"
 
 namespace berth::server {

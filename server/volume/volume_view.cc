@@ -4,6 +4,7 @@
 
 #include "proto/error_details.h"
 #include "server/volume/volume_facts.h"
+#include "server/volume/volume_request.h"
 
 namespace berth::server {
 namespace {
@@ -23,7 +24,7 @@ v1::Volume Show(const PoolDirectory& directory, const VolumeFile& file, const st
                 const Dependents& dependents, const VolumeUsers& users) {
   v1::Volume volume;
   volume.set_name(directory.NameOf(file.id));
-  volume.set_format(file.format == "raw" ? v1::Volume::RAW : v1::Volume::QCOW2);
+  volume.set_format(FormatOf(file));
   if (!file.base.empty()) volume.set_base(directory.NameOf(file.base));
   for (auto [other, end] = dependents.equal_range(file.id); other != end; ++other)
     volume.add_dependents(directory.NameOf(other->second->id));
