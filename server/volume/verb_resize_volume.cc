@@ -1,6 +1,6 @@
 #include "block/layers.h"
-#include "server/guest/device_spec_check.h"
 #include "server/guest/field_error.h"
+#include "server/guest/running_vmm.h"
 #include "server/guest/verbs_internal.h"
 #include "server/volume/volume_chain.h"
 #include "server/volume/volume_facts.h"
@@ -10,32 +10,22 @@
 namespace berth::server {
 namespace {
 
-// A guest that runs with a volume as a disk that it may write to.
-struct RunningUser {
-  GuestPtr guest;
-  std::string disk_id;
-};
-
-std::optional<RunningUser> FindRunningUser(GuestBook& book, const std::string& volume) {
-  for (const GuestPtr& entry : book.All()) {
-    const v1::Guest guest = entry->Get();
-    if (guest.state() != v1::Guest::RUNNING) continue;
-    for (int i = 0; i < guest.spec().disks_size(); ++i) {
-      const v1::DiskSpec& disk = guest.spec().disks(i);
-      if (disk.volume() == volume && !disk.read_only())
-        return RunningUser{.guest = entry, .disk_id = DiskId(guest.spec(), i)};
-    }
+// The guest that runs with the volume as a disk that it may write to.
+std::optional<VolumeUser> FindRunningUser(GuestBook& book, const std::string& volume) {
+  const VolumeUsers users = UsersOfVolumes(book);
+  for (auto [user, end] = users.equal_range(volume); user != end; ++user) {
+    if (user->second.running && user->second.writes) return user->second;
   }
   return std::nullopt;
 }
 
 // Its monitor has the image, and tells the guest.
-Status GrowInGuest(Engine& engine, const RunningUser& user, uint64_t size_bytes) {
-  TRY(BeginOperation(user.guest, "resize"));
-  OperationScope scope(engine, user.guest);
-  TRY(CheckTransition(user.guest->Get(), Verb::kReset));
-  const std::shared_ptr<Vmm> vmm = user.guest->GetVmm();
-  if (!vmm) return Fail(Code::kUnavailable, "the monitor of {} is gone", user.guest->name);
+Status GrowInGuest(Engine& engine, const VolumeUser& user, uint64_t size_bytes) {
+  const GuestPtr guest = TRY(engine.book.Find(user.guest));
+  TRY(BeginOperation(guest, "resize"));
+  OperationScope scope(engine, guest);
+  TRY(CheckTransition(guest->Get(), Verb::kReset));
+  const std::shared_ptr<Vmm> vmm = TRY(RunningVmm(engine, user.guest));
   control::Request request;
   request.mutable_grow_disk()->set_id(user.disk_id);
   request.mutable_grow_disk()->set_size_bytes(size_bytes);

@@ -65,11 +65,9 @@ Result<std::vector<v1::Volume>> VolumeVerbs::List(const std::string& parent) con
 
 Status VolumeVerbs::CheckNoGuestHas(const std::string& name, bool writing, std::string_view done) const {
   std::vector<std::string> guests;
-  for (const GuestPtr& entry : engine_.book.All()) {
-    const v1::Guest guest = entry->Get();
-    for (const v1::DiskSpec& disk : guest.spec().disks()) {
-      if (disk.volume() == name && !(writing && disk.read_only())) guests.push_back(guest.name());
-    }
+  const VolumeUsers users = UsersOfVolumes(engine_.book);
+  for (auto [user, end] = users.equal_range(name); user != end; ++user) {
+    if (user->second.writes || !writing) guests.push_back(user->second.guest);
   }
   if (guests.empty()) return Ok();
   const std::string all = fmt::format("{}", fmt::join(guests, ", "));

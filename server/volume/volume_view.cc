@@ -29,7 +29,7 @@ v1::Volume Show(const PoolDirectory& directory, const VolumeFile& file, const st
   for (auto [other, end] = dependents.equal_range(file.id); other != end; ++other)
     volume.add_dependents(directory.NameOf(other->second->id));
   for (auto [user, end] = users.equal_range(volume.name()); user != end; ++user)
-    volume.add_guests(user->second);
+    volume.add_guests(user->second.guest);
   if (const auto facts = LookAt(directory, file, among); facts) {
     volume.set_size_bytes(static_cast<int64_t>(facts->size_bytes));
     volume.set_allocated_bytes(static_cast<int64_t>(facts->allocated_bytes));
@@ -50,17 +50,6 @@ Status FillPool(const PoolSettings& settings, v1::Pool* pool) {
 }
 
 }  // namespace
-
-VolumeUsers UsersOfVolumes(GuestBook& book) {
-  VolumeUsers users;
-  for (const GuestPtr& entry : book.All()) {
-    const v1::Guest guest = entry->Get();
-    for (const v1::DiskSpec& disk : guest.spec().disks()) {
-      if (!disk.volume().empty()) users.emplace(disk.volume(), guest.name());
-    }
-  }
-  return users;
-}
 
 Result<std::vector<v1::Volume>> ShowVolumes(const PoolDirectory& directory, const VolumeUsers& users) {
   const std::vector<VolumeFile> files = TRY(directory.List());

@@ -1,20 +1,15 @@
 // Pools and volumes as the API shows them.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "berth/v1/volume.pb.h"
-#include "server/guest/guest_book.h"
 #include "server/volume/pool_directory.h"
+#include "server/volume/volume_users.h"
 
 namespace berth::server {
-
-// The names of the guests that have a volume as a disk, by the volume's name.
-using VolumeUsers = std::multimap<std::string, std::string>;
-VolumeUsers UsersOfVolumes(GuestBook& book);
 
 // What is wrong with one volume is shown with it.
 Result<std::vector<v1::Volume>> ShowVolumes(const PoolDirectory& directory, const VolumeUsers& users);
