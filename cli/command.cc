@@ -5,6 +5,7 @@
 #include <array>
 
 #include "proto/guest_name.h"
+#include "proto/volume_name.h"
 
 namespace berth::cli {
 
@@ -29,8 +30,7 @@ std::string GuestName(const std::string& argument) {
 std::string GuestId(const std::string& argument) { return GuestIdOf(argument); }
 
 std::string PoolName(const std::string& argument) {
-  constexpr std::string_view kPools = "pools/";
-  return argument.starts_with(kPools) ? argument : std::string(kPools) + argument;
+  return argument.starts_with(kPoolsCollection) ? argument : std::string(kPoolsCollection) + argument;
 }
 
 std::string RandomUuid() {

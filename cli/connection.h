@@ -56,6 +56,18 @@ class Connection {
     return response;
   }
 
+  // Calls a List method for one page after the other, and `use` with each.
+  template <typename Stub, typename Request, typename Response, typename Use>
+  Status EachPage(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                  Request request, Use use) const {
+    do {
+      const Response page = TRY(Call(method, request));
+      use(page);
+      request.set_page_token(page.next_page_token());
+    } while (!request.page_token().empty());
+    return Ok();
+  }
+
   // What the daemon said, with its details; for a daemon that does not answer, what to do about it.
   Error ToError(const grpc::Status& status) const;
 

@@ -14,11 +14,9 @@ Status Run(const Invocation& call) {
   std::vector<berth::v1::Guest> guests;
   berth::v1::ListGuestsRequest request;
   request.set_filter(call.Text("filter"));
-  do {
-    const auto page = TRY(call.connection.Call(&GuestService::Stub::ListGuests, request));
+  TRY(call.connection.EachPage(&GuestService::Stub::ListGuests, request, [&](const auto& page) {
     guests.insert(guests.end(), page.guests().begin(), page.guests().end());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  }));
   if (call.format == OutputFormat::kJson || call.format == OutputFormat::kYaml) {
     // Always a list, however many there are.
     berth::v1::ListGuestsResponse list;

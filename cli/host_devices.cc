@@ -25,15 +25,13 @@ Status RunList(const Invocation& call) {
   berth::v1::ListHostDevicesRequest request;
   request.set_parent("host");
   request.set_filter(call.Text("filter"));
-  do {
-    const auto page = TRY(call.connection.Call(&HostService::Stub::ListHostDevices, request));
+  TRY(call.connection.EachPage(&HostService::Stub::ListHostDevices, request, [&](const auto& page) {
     for (const HostDevice& device : page.devices()) {
       const bool parent = device.mdev_types_size() > 0 || device.pci().total_vfs() > 0;
       if (!call.Has("all") && device.state() == HostDevice::UNASSIGNABLE && !parent) continue;
       *list.add_devices() = device;
     }
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  }));
   const std::vector<HostDevice> devices(list.devices().begin(), list.devices().end());
   if (call.format == OutputFormat::kTable && call.Has("tree")) {
     PrintDeviceTree(call.out, devices);

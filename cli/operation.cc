@@ -21,11 +21,9 @@ void Print(const Invocation& call, const std::vector<Operation>& operations) {
 Status RunList(const Invocation& call) {
   google::longrunning::ListOperationsRequest request;
   google::longrunning::ListOperationsResponse all;
-  do {
-    const auto page = TRY(call.connection.Call(&Operations::Stub::ListOperations, request));
+  TRY(call.connection.EachPage(&Operations::Stub::ListOperations, request, [&](const auto& page) {
     all.mutable_operations()->MergeFrom(page.operations());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  }));
   Print(call, {all.operations().begin(), all.operations().end()});
   PrintMessage(call.out, call.format, all);
   return Ok();

@@ -35,20 +35,16 @@ Result<HostPicture> Look(const Invocation& call, const std::vector<Guest>& more)
   std::vector<HostDevice> devices;
   berth::v1::ListHostDevicesRequest list_devices;
   list_devices.set_parent("host");
-  do {
-    const auto page = TRY(call.connection.Call(&HostService::Stub::ListHostDevices, list_devices));
+  TRY(call.connection.EachPage(&HostService::Stub::ListHostDevices, list_devices, [&](const auto& page) {
     for (const HostDevice& device : page.devices()) {
       if (device.state() != HostDevice::UNASSIGNABLE || !device.guest().empty()) devices.push_back(device);
     }
-    list_devices.set_page_token(page.next_page_token());
-  } while (!list_devices.page_token().empty());
+  }));
   std::vector<Guest> guests = more;
-  berth::v1::ListGuestsRequest list_guests;
-  do {
-    const auto page = TRY(call.connection.Call(&GuestService::Stub::ListGuests, list_guests));
+  const berth::v1::ListGuestsRequest list_guests;
+  TRY(call.connection.EachPage(&GuestService::Stub::ListGuests, list_guests, [&](const auto& page) {
     guests.insert(guests.end(), page.guests().begin(), page.guests().end());
-    list_guests.set_page_token(page.next_page_token());
-  } while (!list_guests.page_token().empty());
+  }));
   return PictureOf(host, devices, guests);
 }
 

@@ -10,11 +10,8 @@ using berth::v1::Pool;
 Status RunList(const Invocation& call) {
   berth::v1::ListPoolsResponse list;
   berth::v1::ListPoolsRequest request;
-  do {
-    const auto page = TRY(call.connection.Call(&VolumeService::Stub::ListPools, request));
-    list.mutable_pools()->MergeFrom(page.pools());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  TRY(call.connection.EachPage(&VolumeService::Stub::ListPools, request,
+                               [&](const auto& page) { list.mutable_pools()->MergeFrom(page.pools()); }));
   PrintPools(call.out, call.format, {list.pools().begin(), list.pools().end()});
   PrintMessage(call.out, call.format, list);
   return Ok();

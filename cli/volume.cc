@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/operation_wait.h"
 #include "cli/volume_view.h"
+#include "proto/volume_name.h"
 
 namespace berth::cli {
 namespace {
@@ -11,14 +12,12 @@ namespace {
 namespace po = boost::program_options;
 using berth::v1::Volume;
 
-constexpr std::string_view kPools = "pools/", kVolumes = "/volumes/";
-
 // "fast/web" or "pools/fast/volumes/web" as its pool's name and its id.
 Result<std::pair<std::string, std::string>> SplitName(const std::string& argument) {
   const std::string_view text = argument;
-  const bool whole = text.starts_with(kPools);
-  const std::string_view middle = whole ? kVolumes : "/";
-  const size_t at = text.find(middle, whole ? kPools.size() : 0);
+  const bool whole = text.starts_with(kPoolsCollection);
+  const std::string_view middle = whole ? kVolumesCollection : "/";
+  const size_t at = text.find(middle, whole ? kPoolsCollection.size() : 0);
   if (at == text.npos) return Fail(Code::kInvalidArgument, "\"{}\" is no volume: POOL/VOLUME is", argument);
   return std::pair(PoolName(argument.substr(0, at)), argument.substr(at + middle.size()));
 }
@@ -52,11 +51,8 @@ Status RunList(const Invocation& call) {
   berth::v1::ListVolumesRequest request;
   request.set_parent(PoolName(call.Has("pool") ? call.Text("pool") : "-"));
   request.set_filter(call.Text("filter"));
-  do {
-    const auto page = TRY(call.connection.Call(&VolumeService::Stub::ListVolumes, request));
-    list.mutable_volumes()->MergeFrom(page.volumes());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  TRY(call.connection.EachPage(&VolumeService::Stub::ListVolumes, request,
+                               [&](const auto& page) { list.mutable_volumes()->MergeFrom(page.volumes()); }));
   PrintVolumes(call.out, call.format, {list.volumes().begin(), list.volumes().end()});
   PrintMessage(call.out, call.format, list);
   return Ok();
@@ -162,7 +158,7 @@ Status RunDelete(const Invocation& call) {
 
 Result<std::string> VolumeName(const std::string& argument) {
   const auto [pool, id] = TRY(SplitName(argument));
-  return fmt::format("{}{}{}", pool, kVolumes, id);
+  return fmt::format("{}{}{}", pool, kVolumesCollection, id);
 }
 
 const Command kVolumeList = {

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/operation_wait.h"
+#include "proto/volume_name.h"
 
 namespace berth::cli {
 namespace {
@@ -10,18 +11,16 @@ namespace {
 using berth::v1::VolumeSnapshot;
 
 Result<std::string> SnapshotName(const Invocation& call) {
-  return fmt::format("{}/snapshots/{}", TRY(VolumeName(call.arguments[0])), call.arguments[1]);
+  return fmt::format("{}{}{}", TRY(VolumeName(call.arguments[0])), kSnapshotsCollection, call.arguments[1]);
 }
 
 Status RunList(const Invocation& call) {
   berth::v1::ListVolumeSnapshotsResponse list;
   berth::v1::ListVolumeSnapshotsRequest request;
   request.set_parent(TRY(VolumeName(call.arguments[0])));
-  do {
-    const auto page = TRY(call.connection.Call(&VolumeService::Stub::ListVolumeSnapshots, request));
+  TRY(call.connection.EachPage(&VolumeService::Stub::ListVolumeSnapshots, request, [&](const auto& page) {
     list.mutable_snapshots()->MergeFrom(page.snapshots());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  }));
   Table table({"NAME", "SIZE", "CREATED"});
   for (const VolumeSnapshot& snapshot : list.snapshots()) {
     if (call.format == OutputFormat::kName) call.out << snapshot.name() << '\n';

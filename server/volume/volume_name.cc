@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "proto/volume_name.h"
+
 namespace berth::server {
 namespace {
 
-constexpr std::string_view kPools = "pools/", kVolumes = "/volumes/";
 constexpr size_t kMaxIdBytes = 63;
 
 bool IsLetter(char c) { return c >= 'a' && c <= 'z'; }
@@ -20,23 +21,26 @@ bool IsResourceId(std::string_view id) {
   return true;
 }
 
-std::string PoolName(std::string_view pool) { return fmt::format("{}{}", kPools, pool); }
+std::string PoolName(std::string_view pool) { return fmt::format("{}{}", kPoolsCollection, pool); }
 
 std::optional<std::string> ParsePoolName(std::string_view name) {
-  if (!name.starts_with(kPools) || !IsResourceId(name.substr(kPools.size()))) return std::nullopt;
-  return std::string(name.substr(kPools.size()));
+  if (!name.starts_with(kPoolsCollection) || !IsResourceId(name.substr(kPoolsCollection.size())))
+    return std::nullopt;
+  return std::string(name.substr(kPoolsCollection.size()));
 }
 
 std::optional<VolumeName> VolumeName::Parse(std::string_view name) {
-  const size_t middle = name.find(kVolumes);
+  const size_t middle = name.find(kVolumesCollection);
   if (middle == name.npos) return std::nullopt;
   const auto pool = ParsePoolName(name.substr(0, middle));
-  const std::string_view id = name.substr(middle + kVolumes.size());
+  const std::string_view id = name.substr(middle + kVolumesCollection.size());
   if (!pool || !IsResourceId(id)) return std::nullopt;
   return VolumeName{.pool = *pool, .id = std::string(id)};
 }
 
-std::string VolumeName::ToString() const { return fmt::format("{}{}{}{}", kPools, pool, kVolumes, id); }
+std::string VolumeName::ToString() const {
+  return fmt::format("{}{}{}{}", kPoolsCollection, pool, kVolumesCollection, id);
+}
 
 std::optional<VolumeFile> VolumeFile::Parse(std::string_view file_name) {
   const size_t dot = file_name.find('.');

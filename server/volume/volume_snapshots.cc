@@ -8,13 +8,13 @@
 #include "block/file_image.h"
 #include "block/layers.h"
 #include "block/qcow2/image.h"
+#include "proto/volume_name.h"
 #include "server/volume/volume_chain.h"
 #include "server/volume/volume_facts.h"
 
 namespace berth::server {
 namespace {
 
-constexpr std::string_view kSnapshots = "/snapshots/";
 constexpr size_t kMaxSnapshots = 256;
 
 Error AboutSnapshot(Code code, const char* reason, const std::string& resource, std::string message) {
@@ -59,16 +59,16 @@ Status CheckSnapshots(const std::vector<block::Snapshot>& snapshots, const Snaps
 }  // namespace
 
 std::optional<SnapshotName> SnapshotName::Parse(std::string_view name) {
-  const size_t middle = name.find(kSnapshots);
+  const size_t middle = name.find(kSnapshotsCollection);
   if (middle == name.npos) return std::nullopt;
   auto volume = VolumeName::Parse(name.substr(0, middle));
-  const std::string_view id = name.substr(middle + kSnapshots.size());
+  const std::string_view id = name.substr(middle + kSnapshotsCollection.size());
   if (!volume || !IsResourceId(id)) return std::nullopt;
   return SnapshotName{.volume = *std::move(volume), .id = std::string(id)};
 }
 
 std::string SnapshotName::ToString() const {
-  return fmt::format("{}{}{}", volume.ToString(), kSnapshots, id);
+  return fmt::format("{}{}{}", volume.ToString(), kSnapshotsCollection, id);
 }
 
 Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& directory,
