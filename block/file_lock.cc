@@ -50,6 +50,7 @@ Status LockFile(int fd, const std::string& filename, const FileUse& use) {
     if (!permission.shared && !Lock(fd, kUnshared + i)) return Ok();
     ++i;
   }
+  if (use.takes_over) return Ok();
   // First lock, then look: of two that come at once at least one sees the other.
   i = 0;
   for (const Permission& permission : permissions) {

@@ -14,6 +14,8 @@ struct FileUse {
   bool resize = false;
   bool share_write = false;   // Others may write …
   bool share_resize = false;  // … and resize.
+  // Whoever has it in a way that conflicts is about to give it up, to who gets `fd`: nobody is looked for.
+  bool takes_over = false;
 };
 
 // Takes the locks for `use` on `fd` (borrowed; they last until it is closed), or none. FAILED_PRECONDITION if

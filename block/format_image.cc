@@ -21,6 +21,8 @@ size_t FormatImage::Pack(std::span<const uint8_t>, std::span<uint8_t>) const { r
 
 int FormatImage::WritePacked(uint64_t, std::span<const uint8_t>) { return ENOTSUP; }
 
+int FormatImage::Populate(uint64_t, uint64_t) { return ENOTSUP; }
+
 Status FormatImage::WriteBack() { return ToStatus(Flush(this), "write what is in memory"); }
 
 Status FormatImage::MakeEmpty() {

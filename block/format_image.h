@@ -75,6 +75,7 @@ class FormatImage : public Image {
   // The opened one; null if there is none or it was not to be opened.
   Image* backing() const { return backing_.get(); }
   void SetBacking(std::unique_ptr<Image> backing) { backing_ = std::move(backing); }
+  std::unique_ptr<Image> TakeBacking() { return std::move(backing_); }
 
   // Where `length` bytes (not 0) at `offset` may be read (kRead) or written (kWrite) past this image, decided
   // without I/O and without waiting for anybody. What is kStored stays in its place until Leave has been
@@ -99,6 +100,9 @@ class FormatImage : public Image {
   // Writes what is in memory only, as closing does; the image may be used further. Nobody changes it
   // meanwhile.
   virtual Status WriteBack();
+  // Stores what the range shows of the backing image, where it has no content of its own, but for zeroes.
+  // Whoever writes there at the same time comes before or after. 0, or an errno value.
+  virtual int Populate(uint64_t offset, uint64_t length);
   // Drops every allocation, so that all reads come from the backing image: what a commit ends with.
   virtual Status MakeEmpty();
   // Stores another reference (none: stands alone). The opened backing image is not touched.

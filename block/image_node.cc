@@ -1,5 +1,7 @@
 #include "block/image_node.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -20,13 +22,15 @@ constexpr uint64_t kMaxFileBytes = INT64_MAX & ~uint64_t{4095};
 
 class ImageNodeImpl final : public ImageNode {
  public:
-  explicit ImageNodeImpl(EventLoop* loop, std::unique_ptr<FormatImage> image)
-      : image_(image.get()), workers_(loop, std::move(image), [this](Request* request) { Done(request); }) {
+  ImageNodeImpl(EventLoop* loop, IoEngine* engine, std::unique_ptr<FormatImage> image)
+      : engine_(engine),
+        image_(image.get()),
+        workers_(loop, std::move(image), [this](Request* request) { Done(request); }) {
     flush_.op = Op::kFlush;
   }
   ~ImageNodeImpl() override { Drain(); }
 
-  Status Start(IoEngine* engine, const std::function<Status()>& prepare);
+  Status Start(const std::function<Status()>& prepare);
 
   uint64_t size_bytes() const override { return image_->size_bytes(); }
   const Limits& limits() const override { return image_->limits(); }
@@ -35,6 +39,12 @@ class ImageNodeImpl final : public ImageNode {
   Status WriteBack() override;
   Status Grow(uint64_t size_bytes) override;
   Counters counters() const override { return counters_; }
+  Status Exchange(const ImageChange& change) override;
+  void BeginJob(std::function<void(FormatImage& image)> job) override {
+    workers_.Begin([image = image_, job = std::move(job)] { job(*image); });
+  }
+  void AwaitJob() override;
+  void RecordChanges(DirtyMap* changes) override { changed_ = changes; }
 
  private:
   // A file that some image of the chain keeps its content in.
@@ -55,7 +65,12 @@ class ImageNodeImpl final : public ImageNode {
   bool Ragged(const Request& request) const {
     return !IsAligned(request.offset | request.length, limits().block_size_bytes);
   }
-  Status AddFile(IoEngine* engine, const Image* image);
+  bool HasFile(const Image* image) const;
+  Status StandOn(FormatImage* image);
+  Status ExchangeDrained(const ImageChange& change);
+  void Record(const Request& request) {
+    if (changed_ != nullptr && Changes(request)) changed_->Mark(request.offset, request.length);
+  }
   bool GoPast(Request* request);
   void PassOn(Request* request, File* file, FormatImage* image, const Location& location);
   void Passed(Passage* passage);
@@ -66,10 +81,12 @@ class ImageNodeImpl final : public ImageNode {
   void SubmitFiles();
   void StartFlush();
 
-  FormatImage* const image_;
+  IoEngine* const engine_;
+  FormatImage* image_;
   std::vector<FormatImage*> chain_;  // From the image downwards.
   std::vector<File> files_;
   std::vector<std::unique_ptr<Passage>> idle_;
+  DirtyMap* changed_ = nullptr;
   List<Request> waiting_;  // For a thread.
   unsigned passing_ = 0;
   unsigned running_ = 0;  // On threads, without the flush.
@@ -88,22 +105,59 @@ class ImageNodeImpl final : public ImageNode {
   ImageWorkers workers_;
 };
 
-Status ImageNodeImpl::AddFile(IoEngine* engine, const Image* image) {
-  const int fd = FileDescriptorOf(image);
-  if (fd < 0) return Ok();  // Reached over a network, say.
-  FileInfo info = TRY(DescribeFile(fd));
-  // Written to only where the image has found its content.
-  if (!info.is_block_device) info.size_bytes = kMaxFileBytes;
-  files_.push_back({.image = image, .node = CreateFileNode(engine, TRY(Duplicate(fd)), info), .batch = {}});
+bool ImageNodeImpl::HasFile(const Image* image) const {
+  return std::any_of(files_.begin(), files_.end(), [&](const File& file) { return file.image == image; });
+}
+
+// Finds the images that requests ask, from this one down, and the files that they go to. Nothing is in
+// flight. All of it or nothing.
+Status ImageNodeImpl::StandOn(FormatImage* image) {
+  std::vector<FormatImage*> chain;
+  std::vector<File> added;
+  for (; image != nullptr; image = dynamic_cast<FormatImage*>(image->backing())) {
+    chain.push_back(image);
+    const Image* const bytes = image->data_file();
+    const int fd = FileDescriptorOf(bytes);
+    if (HasFile(bytes) || fd < 0) continue;  // Reached over a network, say.
+    FileInfo info = TRY(DescribeFile(fd));
+    // Written to only where the image has found its content.
+    if (!info.is_block_device) info.size_bytes = kMaxFileBytes;
+    added.push_back({.image = bytes, .node = CreateFileNode(engine_, TRY(Duplicate(fd)), info), .batch = {}});
+  }
+  std::erase_if(files_, [&](const File& file) {
+    return std::none_of(chain.begin(), chain.end(),
+                        [&](const FormatImage* one) { return one->data_file() == file.image; });
+  });
+  std::move(added.begin(), added.end(), std::back_inserter(files_));
+  chain_ = std::move(chain);
+  image_ = chain_.front();
   return Ok();
 }
 
-Status ImageNodeImpl::Start(IoEngine* engine, const std::function<Status()>& prepare) {
-  for (FormatImage* image = image_; image != nullptr; image = dynamic_cast<FormatImage*>(image->backing())) {
-    chain_.push_back(image);
-    TRY(AddFile(engine, image->data_file()));
+Status ImageNodeImpl::Start(const std::function<Status()>& prepare) {
+  TRY(StandOn(image_));
+  return workers_.Start(kImageThreads + 2, prepare);
+}
+
+Status ImageNodeImpl::Exchange(const ImageChange& change) {
+  Drain();
+  Status exchanged = Ok();
+  workers_.Call([&] { exchanged = ExchangeDrained(change); });
+  return exchanged;
+}
+
+// On a thread of the node's own, which may open and close images; the loop's thread waits for it.
+Status ImageNodeImpl::ExchangeDrained(const ImageChange& change) {
+  TRY(image_->WriteBack());
+  std::unique_ptr<FormatImage> next = TRY(change(*image_));
+  if (!next) return StandOn(image_);
+  if (next->size_bytes() != size_bytes()) {
+    return Fail(Code::kInvalidArgument, "the disk has {} bytes, and what it is to stand on {}", size_bytes(),
+                next->size_bytes());
   }
-  return workers_.Start(kImageThreads + 1, prepare);
+  TRY(StandOn(next.get()));
+  workers_.Replace(std::move(next));
+  return Ok();
 }
 
 void ImageNodeImpl::Submit(List<Request> batch) {
@@ -190,6 +244,7 @@ void ImageNodeImpl::Passed(Passage* passed) {
   passage->image->Leave(passage->ticket);
   --passing_;
   changes_ -= Changes(*request);
+  Record(*request);
   idle_.push_back(std::move(passage));
   Complete(request, error);
   if (!waiting_.empty()) Continue();
@@ -223,6 +278,7 @@ void ImageNodeImpl::Done(Request* request) {
     alone_ = false;
     --ragged_;
   }
+  Record(*request);
   Complete(request, request->error);
   Continue();
 }
@@ -263,6 +319,14 @@ void ImageNodeImpl::Drain() {
   }
 }
 
+// It may be waiting for those that pass, as any thread.
+void ImageNodeImpl::AwaitJob() {
+  while (passing_ != 0) {
+    for (File& file : files_) file.node->Drain();
+  }
+  workers_.AwaitJob();
+}
+
 Status ImageNodeImpl::WriteBack() {
   Drain();
   Status finished = Ok();
@@ -283,8 +347,8 @@ Status ImageNodeImpl::Grow(uint64_t size_bytes) {
 Result<std::unique_ptr<ImageNode>> CreateImageNode(EventLoop* loop, IoEngine* engine,
                                                    std::unique_ptr<FormatImage> image,
                                                    const std::function<Status()>& prepare) {
-  auto node = std::make_unique<ImageNodeImpl>(loop, std::move(image));
-  TRY(node->Start(engine, prepare));
+  auto node = std::make_unique<ImageNodeImpl>(loop, engine, std::move(image));
+  TRY(node->Start(prepare));
   return node;
 }
 

@@ -13,14 +13,21 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "block/dirty_map.h"
 #include "block/engine.h"
 #include "block/format_image.h"
 #include "block/node.h"
 
 namespace berth::block {
 
-// Requests that the threads of one node work on at once, besides a flush; those beyond wait their turn.
+// Requests that the threads of one node work on at once, besides a flush and a job; those beyond wait their
+// turn.
 inline constexpr unsigned kImageThreads = 8;
+
+// What becomes of a node's image: another one, or null if it was changed and stays. Called on one of the
+// node's threads, with nothing in flight and everything written back. On failure the image is as good as it
+// was.
+using ImageChange = std::function<Result<std::unique_ptr<FormatImage>>(FormatImage& image)>;
 
 class ImageNode : public BlockNode {
  public:
@@ -31,6 +38,18 @@ class ImageNode : public BlockNode {
   };
   // Loop thread.
   virtual Counters counters() const = 0;
+
+  // Drains, and goes on with what `change` makes of the image. Blocks: requests that come meanwhile find the
+  // one or the other. The disk has the size that it had (INVALID_ARGUMENT otherwise). On failure, of writing
+  // back as well, the node goes on with what it had.
+  virtual Status Exchange(const ImageChange& change) = 0;
+
+  // Runs `job` on a thread of the node's own, beside requests and on the same image; one at a time. Whoever
+  // begins it sees to it that it ends, and awaits it, before the node is exchanged, grown or destroyed.
+  virtual void BeginJob(std::function<void(FormatImage& image)> job) = 0;
+  virtual void AwaitJob() = 0;
+  // Marks there what requests change from now on, once they have; null: no more. The caller's.
+  virtual void RecordChanges(DirtyMap* changes) = 0;
 };
 
 // `engine` runs on `loop`; both outlive the node. `prepare` is run first on each of the node's threads (none

@@ -42,7 +42,7 @@ ImageWorkers::~ImageWorkers() {
   if (completed_) loop_->Unwatch(completed_.get());
   {
     MutexLock lock(mutex_);
-    CHECK(todo_.empty() && done_.empty());
+    CHECK(todo_.empty() && done_.empty() && !has_job_);
     stopping_ = true;
   }
   work_.notify_all();
@@ -55,6 +55,21 @@ void ImageWorkers::Submit(Request* request) {
     todo_.PushBack(request);
   }
   work_.notify_one();
+}
+
+void ImageWorkers::Begin(std::function<void()> job) {
+  {
+    MutexLock lock(mutex_);
+    CHECK(!has_job_);
+    has_job_ = true;
+    job_ = std::move(job);
+  }
+  work_.notify_one();
+}
+
+void ImageWorkers::AwaitJob() {
+  MutexLock lock(mutex_);
+  while (has_job_) lock.Wait(job_ended_);
 }
 
 void ImageWorkers::Call(const std::function<void()>& task) {
@@ -97,15 +112,22 @@ void ImageWorkers::Work() {
   for (;;) {
     Request* request = nullptr;
     const std::function<void()>* task = nullptr;
+    std::function<void()> job;
     {
       MutexLock lock(mutex_);
-      while (todo_.empty() && task_ == nullptr && !stopping_) lock.Wait(work_);
+      while (todo_.empty() && task_ == nullptr && !job_ && !stopping_) lock.Wait(work_);
       if (stopping_) return;
       task = std::exchange(task_, nullptr);
-      if (task == nullptr) request = todo_.PopFront();
+      if (task == nullptr) job = std::exchange(job_, nullptr);
+      if (task == nullptr && !job) request = todo_.PopFront();
     }
     if (task != nullptr) {
       (*task)();
+    } else if (job) {
+      job();
+      MutexLock lock(mutex_);
+      has_job_ = false;
+      job_ended_.notify_all();
     } else {
       CarryOut(request);
     }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -32,10 +33,18 @@ class ImageWorkers {
   ~ImageWorkers();
 
   void Submit(Request* request);
+  // Runs `job` on one of the threads, beside all else; one at a time. AwaitJob waits for its end, which has
+  // come before this is destroyed.
+  void Begin(std::function<void()> job);
+  void AwaitJob();
   // Runs `task` on one of the threads and waits for it.
   void Call(const std::function<void()>& task);
   // Blocks until something was carried out, which must be under way, and hands it over.
   void Wait();
+  // Within a Call, with nothing in flight: the image from now on; the one before.
+  std::unique_ptr<Image> Replace(std::unique_ptr<Image> image) {
+    return std::exchange(image_, std::move(image));
+  }
 
  private:
   void Run(bool closes, const Prepare& prepare);
@@ -50,10 +59,12 @@ class ImageWorkers {
   std::vector<std::thread> threads_;
 
   Mutex mutex_;
-  std::condition_variable work_, finished_;
+  std::condition_variable work_, finished_, job_ended_;
   List<Request> todo_ GUARDED_BY(mutex_);
   List<Request> done_ GUARDED_BY(mutex_);
   const std::function<void()>* task_ GUARDED_BY(mutex_) = nullptr;  // Of a Call that no thread has taken yet.
+  std::function<void()> job_ GUARDED_BY(mutex_);                    // That no thread has taken yet.
+  bool has_job_ GUARDED_BY(mutex_) = false;
   unsigned starting_ GUARDED_BY(mutex_) = 0;
   Status started_ GUARDED_BY(mutex_) = Ok();
   bool stopping_ GUARDED_BY(mutex_) = false;

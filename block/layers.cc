@@ -55,8 +55,9 @@ Result<std::unique_ptr<FormatImage>> OpenLayers(std::vector<LayerFiles> layers, 
   std::unique_ptr<FormatImage> beneath;
   for (size_t left = layers.size(); left > 0; --left) {
     const bool top = left == 1;
-    auto image = TRY(Context(OpenLayer(std::move(layers[left - 1]), top ? flags : OpenFlags{}),
-                             top ? "its image" : "a backing image"));
+    const OpenFlags own = top ? flags : OpenFlags{.writable = layers[left - 1].writable};
+    auto image =
+        TRY(Context(OpenLayer(std::move(layers[left - 1]), own), top ? "its image" : "a backing image"));
     const auto reference = image->backing_reference();
     const bool stands_on_one = reference && !reference->filename.empty();
     if (stands_on_one != (beneath != nullptr)) {

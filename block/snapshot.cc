@@ -1,6 +1,20 @@
 #include "block/snapshot.h"
 
+#include <chrono>
+#include <utility>
+
 namespace berth::block {
+
+Snapshot NewSnapshot(std::string name) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now);
+  Snapshot snapshot;
+  snapshot.name = std::move(name);
+  snapshot.date_seconds = seconds.count();
+  snapshot.date_nanoseconds =
+      static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - seconds).count());
+  return snapshot;
+}
 
 std::optional<size_t> FindSnapshot(std::span<const Snapshot> snapshots, const SnapshotKey& key) {
   for (size_t i = 0; i < snapshots.size(); ++i) {

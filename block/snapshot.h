@@ -29,6 +29,9 @@ struct SnapshotKey {
   std::optional<std::string> name{};
 };
 
+// One of now, with this name; the image chooses its id.
+Snapshot NewSnapshot(std::string name);
+
 // The index of the first that fits; nothing if there is none.
 std::optional<size_t> FindSnapshot(std::span<const Snapshot> snapshots, const SnapshotKey& key);
 // What people write: an id, or else a name.

@@ -1,6 +1,7 @@
 // A qcow2 image. The methods are in files by what they are about: open.cc, map.cc (lookup and reading),
-// locate.cc (lookup that never waits), write.cc, zero.cc (zeroes, discards), flush.cc, compressed.cc,
-// check.cc, resize.cc, info.cc, snapshot_change.cc, table_walk.cc, amend.cc, refcount_width.cc, bitmaps.cc.
+// locate.cc (lookup that never waits), write.cc, populate.cc, zero.cc (zeroes, discards), flush.cc,
+// compressed.cc, check.cc, resize.cc, info.cc, snapshot_change.cc, table_walk.cc, amend.cc,
+// refcount_width.cc, bitmaps.cc.
 #pragma once
 
 #include <atomic>
@@ -79,6 +80,7 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   size_t Pack(std::span<const uint8_t> cluster, std::span<uint8_t> out) const override;
   int WritePacked(uint64_t offset, std::span<const uint8_t> packed) override;
   Status WriteBack() override EXCLUDES(mutex_, flush_mutex_);
+  int Populate(uint64_t offset, uint64_t length) override EXCLUDES(mutex_, flush_mutex_);
   Status MakeEmpty() override;
   Status ChangeBacking(const std::optional<BackingReference>& reference) override;
   std::vector<Snapshot> Snapshots() const override;

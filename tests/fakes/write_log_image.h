@@ -15,6 +15,7 @@ namespace berth::block {
 
 struct LoggedWrite {
   bool flush = false;
+  int file = 0;  // Of several that share a log.
   uint64_t offset = 0;
   std::vector<uint8_t> bytes{};
 };
@@ -22,8 +23,8 @@ struct LoggedWrite {
 // For one thread.
 class WriteLogImage final : public Image {
  public:
-  WriteLogImage(std::vector<uint8_t> content, std::vector<LoggedWrite>* log)
-      : content_(std::move(content)), log_(log) {
+  WriteLogImage(std::vector<uint8_t> content, std::vector<LoggedWrite>* log, int file = 0)
+      : content_(std::move(content)), log_(log), file_(file) {
     SetIdentity("file", "log");
   }
 
@@ -31,14 +32,15 @@ class WriteLogImage final : public Image {
   const Limits& limits() const override { return limits_; }
   int Perform(const Request& request) override {
     if (request.op == Op::kFlush) {
-      log_->push_back({.flush = true});
+      log_->push_back({.flush = true, .file = file_});
     } else if (request.op == Op::kRead) {
       const uint64_t start = std::min<uint64_t>(request.offset, content_.size());
       const uint64_t length = std::min<uint64_t>(request.length, content_.size() - start);
       CopyToPieces(request.pieces, 0, {content_.data() + start, length});
       ZeroPieces(request.pieces, length);
     } else {
-      LoggedWrite write{.offset = request.offset, .bytes = std::vector<uint8_t>(request.length)};
+      LoggedWrite write{
+          .file = file_, .offset = request.offset, .bytes = std::vector<uint8_t>(request.length)};
       if (request.op == Op::kWrite) CopyFromPieces(request.pieces, 0, write.bytes);
       Apply(write, ~uint64_t{0}, &content_);
       log_->push_back(std::move(write));
@@ -68,6 +70,7 @@ class WriteLogImage final : public Image {
  private:
   std::vector<uint8_t> content_;
   std::vector<LoggedWrite>* const log_;
+  const int file_;
   const Limits limits_;
 };
 

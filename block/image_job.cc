@@ -1,0 +1,192 @@
+#include "block/image_job.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "block/chain.h"
+
+namespace berth::block {
+namespace {
+
+// How often a commit that is ready looks whether there is more to do again.
+constexpr std::chrono::milliseconds kLookTime{100};
+// As much of the disk as is taken on at once; most of it may be in no image.
+constexpr uint64_t kTakeBytes = uint64_t{256} << 20;
+
+tl::unexpected<Error> Stopped() { return Fail(Error(Code::kCancelled, "cancelled").Reason("CANCELLED")); }
+
+FormatImage* BaseOf(FormatImage& image) { return dynamic_cast<FormatImage*>(image.backing()); }
+
+}  // namespace
+
+ImageJob::ImageJob(ImageNode* node, JobKind kind, uint64_t bytes_per_second)
+    : node_(node), kind_(kind), rate_(bytes_per_second, 0, TokenBucket::Time::clock::now()) {
+  progress_.all_bytes = node_->size_bytes();
+}
+
+Result<std::unique_ptr<ImageJob>> ImageJob::Start(ImageNode* node, JobKind kind, uint64_t bytes_per_second) {
+  std::unique_ptr<ImageJob> job(new ImageJob(node, kind, bytes_per_second));
+  TRY(node->Exchange([&](FormatImage& image) -> Result<std::unique_ptr<FormatImage>> {
+    FormatImage* const base = BaseOf(image);
+    if (base == nullptr) {
+      return Fail(Error(Code::kFailedPrecondition, "there is no image beneath it").Reason("NO_BASE"));
+    }
+    if (kind == JobKind::kCommit && base->size_bytes() < image.size_bytes())
+      TRY(base->Resize(image.size_bytes(), Preallocation::kOff));
+    return nullptr;
+  }));
+  if (kind == JobKind::kCommit) {
+    job->dirty_ = std::make_unique<DirtyMap>(node->size_bytes());
+    job->dirty_->Mark(0, node->size_bytes());
+    node->RecordChanges(job->dirty_.get());
+  }
+  node->BeginJob([raw = job.get()](FormatImage& image) {
+    Status outcome = raw->kind_ == JobKind::kStream ? raw->Stream(image) : raw->Commit(image);
+    MutexLock lock(raw->mutex_);
+    if (!outcome) raw->progress_.ready = false;
+    raw->progress_.outcome = std::move(outcome);
+  });
+  return job;
+}
+
+ImageJob::~ImageJob() {
+  Stop();
+  node_->RecordChanges(nullptr);
+}
+
+void ImageJob::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stop_ = true;
+  }
+  stopped_.notify_all();
+  node_->AwaitJob();
+}
+
+JobProgress ImageJob::progress() {
+  MutexLock lock(mutex_);
+  return progress_;
+}
+
+// Waits as the rate demands before more is done.
+Status ImageJob::Advance(uint64_t bytes) {
+  MutexLock lock(mutex_);
+  progress_.done_bytes += bytes;
+  rate_.Take(bytes);
+  while (!stop_) {
+    const auto now = TokenBucket::Time::clock::now();
+    const auto next = rate_.NextAt(now);
+    if (next <= now) return Ok();
+    (void)lock.WaitUntil(stopped_, next);
+  }
+  return Stopped();
+}
+
+Status ImageJob::Stream(FormatImage& image) {
+  const uint64_t end = image.size_bytes();
+  for (uint64_t at = 0; at < end;) {
+    const ChainExtent status = TRY(StatusAbove(&image, nullptr, at, std::min(end - at, kTakeBytes)));
+    const bool has_it = status.depth == 0 || status.zero;
+    const uint64_t step = has_it ? status.length : std::min(status.length, kStepBytes);
+    if (!has_it) TRY(ToStatus(image.Populate(at, step), "copy what is beneath a disk's image"));
+    TRY(Advance(step));
+    at += step;
+  }
+  TRY(ToStatus(Flush(&image), "write what was copied"));
+  MutexLock lock(mutex_);
+  progress_.ready = true;
+  return Ok();
+}
+
+// What the topmost image has of the range.
+Status ImageJob::CopyDown(FormatImage& top, const Range& range) {
+  Image* const base = top.backing();
+  std::vector<uint8_t> buffer;
+  for (uint64_t at = range.start; at < range.end();) {
+    const ChainExtent status = TRY(StatusOf(&top, at, range.end() - at));
+    uint64_t step = status.length;
+    if (status.allocated && status.zero) {
+      TRY(ToStatus(WriteZeroes(base, at, step, /*may_unmap=*/true), "write to the image beneath"));
+    } else if (status.allocated) {
+      step = std::min(step, kStepBytes);
+      buffer.resize(step);
+      TRY(ToStatus(Read(&top, at, buffer), "read a disk's image"));
+      TRY(ToStatus(Write(base, at, buffer), "write to the image beneath"));
+    }
+    TRY(Advance(step));
+    at += step;
+  }
+  return Ok();
+}
+
+// What was marked when it came by.
+Status ImageJob::Pass(FormatImage& top) {
+  for (uint64_t from = 0;;) {
+    const auto range = dirty_->Take(from, kTakeBytes);
+    if (!range) return Ok();
+    TRY(CopyDown(top, *range));
+    from = range->end();
+  }
+}
+
+Status ImageJob::Commit(FormatImage& top) {
+  for (int passes = 0;;) {
+    TRY(Pass(top));
+    // So that the last flush, for which the guest waits, has little to do.
+    TRY(ToStatus(Flush(top.backing()), "write the image beneath"));
+    const uint64_t left = dirty_->marked_bytes();
+    if (left <= kFinalBytes) {
+      passes = 0;
+      TRY(WaitUntilNeeded());
+    } else if (++passes > kMaxPasses) {
+      return Fail(
+          Error(Code::kAborted, fmt::format("the disk is written to faster than it can be copied: {} are "
+                                            "left after {} passes. I/O limits of the disk would help",
+                                            HumanSize(left), passes))
+              .Reason("NOT_CONVERGING"));
+    }
+    MutexLock lock(mutex_);
+    progress_.all_bytes = progress_.done_bytes + dirty_->marked_bytes();
+  }
+}
+
+// Ready, until there is too much left again.
+Status ImageJob::WaitUntilNeeded() {
+  MutexLock lock(mutex_);
+  progress_.ready = true;
+  while (!stop_ && dirty_->marked_bytes() <= kFinalBytes)
+    (void)lock.WaitUntil(stopped_, std::chrono::steady_clock::now() + kLookTime);
+  if (stop_) return Stopped();
+  progress_.ready = false;
+  return Ok();
+}
+
+Status ImageJob::Complete() {
+  if (!progress().ready) {
+    return Fail(Error(Code::kFailedPrecondition, "there is more to be copied first").Reason("JOB_NOT_READY"));
+  }
+  Stop();
+  Status completed = node_->Exchange([this](FormatImage& image) -> Result<std::unique_ptr<FormatImage>> {
+    if (kind_ == JobKind::kStream) {
+      TRY(image.ChangeBacking(std::nullopt));
+      image.SetBacking(nullptr);
+      return nullptr;
+    }
+    {
+      MutexLock lock(mutex_);
+      stop_ = false;
+      rate_ = {};
+    }
+    TRY(Pass(image));
+    TRY(ToStatus(Flush(image.backing()), "write the image beneath"));
+    // Without content of its own, it shows for good what the one beneath has: the disk may be either.
+    TRY(image.MakeEmpty());
+    return std::unique_ptr<FormatImage>(dynamic_cast<FormatImage*>(image.TakeBacking().release()));
+  });
+  node_->RecordChanges(nullptr);
+  return completed;
+}
+
+}  // namespace berth::block

@@ -1,0 +1,208 @@
+// Bringing together what a disk stands on while it is written to.
+#include "block/image_job.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "block/driver.h"
+#include "block/layers.h"
+#include "block/open.h"
+#include "block/sync.h"
+#include "tests/fakes/random.h"
+#include "tests/fakes/scratch_dir.h"
+
+namespace berth::block {
+namespace {
+
+constexpr uint64_t kDisk = 16 << 20;
+
+class ImageJobTest : public testing::Test {
+ protected:
+  void Create(const std::string& name, const std::string& more = "", uint64_t size = kDisk) {
+    CreateOptions options(kQcow2Format.create_options);
+    EXPECT_TRUE(options.SetAll(more));
+    EXPECT_TRUE(options.Set("size", std::to_string(size)));
+    EXPECT_TRUE(kQcow2Format.create(scratch_ / name, options));
+  }
+  std::unique_ptr<FormatImage> Opened(const std::string& name,
+                                      const OpenFlags& flags = {.force_share = true}) {
+    auto image = OpenImage(scratch_ / name, "qcow2", flags);
+    EXPECT_TRUE(image) << image.error().message();
+    return std::unique_ptr<FormatImage>(dynamic_cast<FormatImage*>(image->release()));
+  }
+  // "top" over "base", each with random content somewhere. What the disk has is in disk_.
+  void MakeDisk(const std::string& more = "", uint64_t base_bytes = kDisk) {
+    Create("base", "", base_bytes);
+    Fill(Opened("base", {.writable = true}).get(), base_bytes, 1);
+    Create("top", "backing_file=base,backing_fmt=qcow2" + more);
+    Fill(Opened("top", {.writable = true}).get(), kDisk, 2);
+    std::vector<LayerFiles> layers(2);
+    layers[0] = {.format = "qcow2", .image = *Open(scratch_ / "top", O_RDWR), .data = {}};
+    layers[1] = {.format = "qcow2", .image = *Open(scratch_ / "base", O_RDWR), .data = {}, .writable = true};
+    auto image = OpenLayers(std::move(layers), {.writable = true});
+    ASSERT_TRUE(image) << image.error().message();
+    node_ = *CreateImageNode(loop_.get(), engine_.get(), *std::move(image));
+  }
+  void Fill(Image* image, uint64_t size, uint8_t with) {
+    for (int i = 0; i < 20; ++i) {
+      const uint64_t at = Below(size / 512 - 200) * 512;
+      const std::vector<uint8_t> bytes(512 * (1 + Below(200)), static_cast<uint8_t>(with + 3 * i));
+      ASSERT_EQ(Write(image, at, bytes), 0);
+      std::copy(bytes.begin(), bytes.end(), disk_.begin() + static_cast<ptrdiff_t>(at));
+    }
+    ASSERT_EQ(WriteZeroes(image, size / 2, 256 << 10, true), 0);
+    std::fill_n(disk_.begin() + static_cast<ptrdiff_t>(size / 2), 256 << 10, 0);
+  }
+  // As a guest does while the job goes on: writes, zeroes and discards of what it will not read.
+  void Use() {
+    const uint64_t at = Below(kDisk / 512 - 300) * 512;
+    std::vector<uint8_t> bytes(512 * (1 + Below(300)), static_cast<uint8_t>(Below(256)));
+    if (Below(4) == 0) {
+      Request zeroes{.op = Op::kWriteZeroes, .may_unmap = true, .offset = at, .length = bytes.size()};
+      ASSERT_EQ(Perform(node_.get(), &zeroes), 0);
+      std::fill(bytes.begin(), bytes.end(), 0);
+    } else {
+      ASSERT_EQ(WriteAt(node_.get(), at, bytes), 0);
+    }
+    std::copy(bytes.begin(), bytes.end(), disk_.begin() + static_cast<ptrdiff_t>(at));
+  }
+  // Uses the disk until the job is ready; how often.
+  int UseUntilReady(ImageJob* job) {
+    int uses = 0;
+    for (JobProgress progress = job->progress(); !progress.ready && progress.outcome; ++uses) {
+      Use();
+      progress = job->progress();
+    }
+    EXPECT_TRUE(job->progress().outcome);
+    return uses;
+  }
+  uint64_t Below(uint64_t count) { return random_.Next() % count; }
+  std::vector<uint8_t> Read(BlockNode* node) {
+    std::vector<uint8_t> read(kDisk);
+    EXPECT_EQ(ReadAt(node, 0, read), 0);
+    return read;
+  }
+  std::vector<uint8_t> Read(const std::string& name) {
+    std::vector<uint8_t> read(kDisk);
+    EXPECT_EQ(block::Read(Opened(name).get(), 0, read), 0);
+    return read;
+  }
+  void ExpectSound(const std::string& name) {
+    EXPECT_EQ(std::system(("qemu-img check -q " + scratch_ / name).c_str()), 0) << name;
+  }
+
+  const ScratchDir scratch_;
+  Random random_{7};
+  std::vector<uint8_t> disk_ = std::vector<uint8_t>(kDisk);
+  const std::unique_ptr<EventLoop> loop_ = *EventLoop::Create();
+  const std::unique_ptr<IoEngine> engine_ = *CreateIoEngine(loop_.get());
+  std::unique_ptr<ImageNode> node_;
+};
+
+TEST_F(ImageJobTest, AStreamedDiskStandsAlone) {
+  for (const char* more :
+       {"", ",cluster_size=512", ",cluster_size=2M", ",extended_l2=on,cluster_size=128k"}) {
+    MakeDisk(more, kDisk / 2);
+    auto job = *ImageJob::Start(node_.get(), JobKind::kStream, 0);
+    UseUntilReady(job.get());
+    for (int i = 0; i < 10; ++i) Use();
+    ASSERT_TRUE(job->Complete());
+    job.reset();
+    EXPECT_EQ(Read(node_.get()), disk_) << more;
+    for (int i = 0; i < 10; ++i) Use();
+    node_.reset();
+
+    EXPECT_FALSE(Opened("top")->backing_reference()) << more;
+    EXPECT_EQ(Read("top"), disk_) << more;
+    ExpectSound("top");
+    for (const char* name : {"base", "top"}) std::filesystem::remove(scratch_ / name);
+    std::fill(disk_.begin(), disk_.end(), 0);
+  }
+}
+
+TEST_F(ImageJobTest, ACommittedDiskIsTheBase) {
+  for (const uint64_t base_bytes : {kDisk, kDisk / 2}) {
+    MakeDisk("", base_bytes);
+    auto job = *ImageJob::Start(node_.get(), JobKind::kCommit, 0);
+    UseUntilReady(job.get());
+    for (int i = 0; i < 10; ++i) Use();
+    ASSERT_TRUE(job->Complete());
+    job.reset();
+    EXPECT_EQ(Read(node_.get()), disk_);
+    for (int i = 0; i < 10; ++i) Use();
+    EXPECT_EQ(Read(node_.get()), disk_);
+    node_.reset();
+
+    EXPECT_EQ(Read("base"), disk_);
+    EXPECT_EQ(Read("top"), disk_) << "which shows what the base has, for good";
+    ExpectSound("base");
+    ExpectSound("top");
+    for (const char* name : {"base", "top"}) std::filesystem::remove(scratch_ / name);
+    std::fill(disk_.begin(), disk_.end(), 0);
+  }
+}
+
+// At no time would the disk be other than it was if it ended there.
+TEST_F(ImageJobTest, AJobThatIsEndedLeavesTheDisk) {
+  for (const JobKind kind : {JobKind::kStream, JobKind::kCommit}) {
+    MakeDisk();
+    auto job = *ImageJob::Start(node_.get(), kind, 4 << 20);
+    while (job->progress().done_bytes < 1 << 20 && job->progress().outcome) Use();
+    job.reset();
+    for (int i = 0; i < 10; ++i) Use();
+    EXPECT_EQ(Read(node_.get()), disk_);
+    node_.reset();
+    EXPECT_EQ(Read("top"), disk_);
+    ExpectSound("base");
+    ExpectSound("top");
+    for (const char* name : {"base", "top"}) std::filesystem::remove(scratch_ / name);
+    std::fill(disk_.begin(), disk_.end(), 0);
+  }
+}
+
+TEST_F(ImageJobTest, AJobThatIsNotReadyIsNotCompleted) {
+  MakeDisk();
+  auto job = *ImageJob::Start(node_.get(), JobKind::kStream, 1);
+  EXPECT_EQ(job->Complete().error().reason(), "JOB_NOT_READY");
+  job.reset();
+  EXPECT_EQ(Read(node_.get()), disk_);
+}
+
+TEST_F(ImageJobTest, ADiskThatStandsAloneHasNothingToBringTogether) {
+  Create("alone");
+  node_ = *CreateImageNode(loop_.get(), engine_.get(), Opened("alone", {.writable = true}));
+  EXPECT_EQ(ImageJob::Start(node_.get(), JobKind::kStream, 0).error().reason(), "NO_BASE");
+}
+
+// Requests that go past the images are waited for by a flush of the job's: ending it must let them end.
+TEST_F(ImageJobTest, AJobIsEndedWhileRequestsAreUnderWay) {
+  MakeDisk();
+  std::vector<uint8_t> bytes(64 << 10, 9);
+  const iovec piece{bytes.data(), bytes.size()};
+  for (int round = 0; round < 20; ++round) {
+    auto job = *ImageJob::Start(node_.get(), JobKind::kStream, 0);
+    std::vector<Request> requests(64);
+    List<Request> batch;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      requests[i].op = i % 2 == 0 ? Op::kRead : Op::kDiscard;
+      requests[i].offset = i * bytes.size();
+      requests[i].length = bytes.size();
+      if (i % 2 == 0) requests[i].pieces = {&piece, 1};
+      requests[i].error = -1;
+      requests[i].done = [](Request*) {};
+      batch.PushBack(&requests[i]);
+    }
+    node_->Submit(std::move(batch));
+    job.reset();
+    node_->Drain();
+    for (const Request& request : requests) EXPECT_EQ(request.error, 0);
+  }
+}
+
+}  // namespace
+}  // namespace berth::block
