@@ -92,6 +92,18 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
                                            request.set_disk_limits().limits());
     case v1::Request::kGrowDisk:
       return TRY(machine())->GrowDisk(request.grow_disk().id(), request.grow_disk().size_bytes());
+    case v1::Request::kExchangeDisk:
+      return TRY(machine())->ExchangeDisk(request.exchange_disk(), std::move(fds));
+    case v1::Request::kChangeSnapshot:
+      return TRY(machine())->ChangeSnapshot(request.change_snapshot());
+    case v1::Request::kStartDiskJob:
+      connection.has_jobs = true;
+      return TRY(machine())->StartDiskJob(request.start_disk_job());
+    case v1::Request::kReadDiskJob:
+      *reply->mutable_disk_job() = TRY(TRY(machine())->ReadDiskJob(request.read_disk_job().id()));
+      return Ok();
+    case v1::Request::kEndDiskJob:
+      return TRY(machine())->EndDiskJob(request.end_disk_job());
     case v1::Request::kDescribe: {
       v1::Description* description = reply->mutable_description();
       *description->mutable_machine() = machine_ ? machine_->config() : config_;
@@ -179,6 +191,7 @@ void ControlServer::Tell(const v1::Event& event) {
 void ControlServer::DropGone() {
   for (const Connection& connection : connections_) {
     if (connection.gone) loop_->Unwatch(connection.fd.get());
+    if (connection.gone && connection.has_jobs && machine_) machine_->EndDiskJobs();
   }
   connections_.remove_if([](const Connection& connection) { return connection.gone; });
 }

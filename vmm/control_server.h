@@ -29,6 +29,7 @@ class ControlServer {
   struct Connection {
     UniqueFd fd;
     bool subscribed = false;
+    bool has_jobs = false;  // Which end with it.
     bool gone = false;
   };
   void Receive(Connection& connection);

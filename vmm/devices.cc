@@ -105,6 +105,7 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfi
   auto disk =
       TRY(OpenDisk(config, fds_, {context_.io_loop, context_.io_engine, context_.confine_image_thread}));
   TRY(disk->Grow(config.size_bytes()));
+  auto* const image = dynamic_cast<block::ImageNode*>(disk.get());
   const std::shared_ptr<block::LimitNode> limits =
       block::CreateLimitNode(context_.io_loop, std::move(disk), LimitsOf(config.limits()));
   const std::shared_ptr<block::BlockNode> node = limits;
@@ -120,7 +121,7 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfi
                              .logical_block_size_bytes = config.logical_block_size_bytes(),
                              .physical_block_size_bytes = config.physical_block_size_bytes()},
                             node));
-  built_.disks[device.id()] = {limits, block.get()};
+  built_.disks[device.id()] = {limits, image, block.get()};
   return block;
 }
 

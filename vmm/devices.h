@@ -11,6 +11,7 @@
 #include "base/event_loop.h"
 #include "berth/vmm/v1/control.pb.h"
 #include "block/engine.h"
+#include "block/image_node.h"
 #include "block/limit_node.h"
 #include "hw/acpi/tables.h"
 #include "hw/memory/guest_memory.h"
@@ -56,6 +57,7 @@ struct BuiltDevices {
   std::vector<std::weak_ptr<block::BlockNode>> images;
   struct Disk {
     std::weak_ptr<block::LimitNode> limits;
+    block::ImageNode* image = nullptr;  // That `limits` has, if it is a disk in a format.
     hw::VirtioBlock* device = nullptr;
   };
   std::map<std::string, Disk> disks;  // By the device's id.

@@ -5,12 +5,9 @@
 
 #include "block/file.h"
 #include "block/image_node.h"
-#include "block/layers.h"
 
 namespace berth::vmm {
-namespace {
 
-// What the monitor was handed for the disk, from the top down.
 Result<std::vector<block::LayerFiles>> TakeLayers(const v1::BlockDevice& config, Descriptors* fds) {
   std::vector<block::LayerFiles> layers;
   const auto take = [&](const std::string& format, uint32_t image_fd, uint32_t data_fd_plus_one) -> Status {
@@ -21,12 +18,16 @@ Result<std::vector<block::LayerFiles>> TakeLayers(const v1::BlockDevice& config,
     return Ok();
   };
   TRY(take(config.format(), config.image_fd(), config.data_fd_plus_one()));
-  for (const v1::ImageBeneath& beneath : config.beneath())
+  for (const v1::ImageBeneath& beneath : config.beneath()) {
     TRY(take(beneath.format(), beneath.image_fd(), beneath.data_fd_plus_one()));
+    layers.back().writable = beneath.writable();
+  }
   return layers;
 }
 
-}  // namespace
+block::OpenFlags FlagsOf(const v1::BlockDevice& config) {
+  return {.writable = !config.read_only(), .discard_unmap = config.discard()};
+}
 
 block::IoLimits LimitsOf(const v1::DiskIoLimits& limits) {
   return {.operations = limits.operations(),
@@ -45,8 +46,7 @@ Result<std::unique_ptr<block::BlockNode>> OpenDisk(const v1::BlockDevice& config
     UniqueFd image = TRY(fds->Take(config.image_fd()));
     return block::CreateFileNode(place.engine, std::move(image), {.read_only = config.read_only()});
   }
-  auto image = TRY(block::OpenLayers(TRY(TakeLayers(config, fds)),
-                                     {.writable = !config.read_only(), .discard_unmap = config.discard()}));
+  auto image = TRY(block::OpenLayers(TRY(TakeLayers(config, fds)), FlagsOf(config)));
   return TRY(block::CreateImageNode(place.loop, place.engine, std::move(image), place.confine));
 }
 

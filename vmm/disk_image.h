@@ -3,11 +3,13 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "berth/vmm/v1/control.pb.h"
 #include "block/engine.h"
+#include "block/layers.h"
 #include "block/limit_node.h"
 #include "block/node.h"
 #include "vmm/descriptors.h"
@@ -25,6 +27,10 @@ struct DiskPlace {
 // that came with it.
 Result<std::unique_ptr<block::BlockNode>> OpenDisk(const v1::BlockDevice& config, Descriptors* fds,
                                                    const DiskPlace& place);
+
+// What the monitor was handed for the disk, from the top down; and how the topmost is to be opened.
+Result<std::vector<block::LayerFiles>> TakeLayers(const v1::BlockDevice& config, Descriptors* fds);
+block::OpenFlags FlagsOf(const v1::BlockDevice& config);
 
 block::IoLimits LimitsOf(const v1::DiskIoLimits& limits);
 

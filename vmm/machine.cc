@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "hw/acpi/tables.h"
 #include "hw/pci/root_port.h"
-#include "vmm/disk_image.h"
 #include "vmm/memory_plan.h"
 #include "vmm/resident.h"
 
@@ -66,6 +65,7 @@ Machine::~Machine() {
   if (vcpus_) vcpus_->End();
   vcpus_.reset();
   if (io_loop_ && io_thread_.joinable()) {
+    EndDiskJobs();
     // Devices leave their loop while it still turns.
     if (pci_) pci_->Reset();
     io_loop_->Stop();
@@ -450,34 +450,6 @@ Status Machine::Reset(const std::string& why) {
   return Ok();
 }
 
-Result<BuiltDevices::Disk*> Machine::FindDisk(const std::string& id) {
-  const auto found = devices_.disks.find(id);
-  if (found != devices_.disks.end()) return &found->second;
-  return berth::Fail(
-      Error(Code::kNotFound, fmt::format("there is no disk {}", id)).Reason("DEVICE_NOT_FOUND"));
-}
-
-Status Machine::SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits) {
-  const std::shared_ptr<block::LimitNode> disk = TRY(FindDisk(id))->limits.lock();
-  io_loop_->Call([&] { disk->SetLimits(LimitsOf(limits)); });
-  for (v1::DeviceConfig& device : *config_.mutable_devices()) {
-    if (device.id() == id) *device.mutable_block()->mutable_limits() = limits;
-  }
-  return Ok();
-}
-
-Status Machine::GrowDisk(const std::string& id, uint64_t size_bytes) {
-  TRY(CheckNotOver());
-  VirtioBlock* const disk = TRY(FindDisk(id))->device;
-  Status grown = Ok();
-  io_loop_->Call([&] { grown = disk->Grow(size_bytes); });
-  TRY(Context(std::move(grown), "disk " + id));
-  for (v1::DeviceConfig& device : *config_.mutable_devices()) {
-    if (device.id() == id) device.mutable_block()->set_size_bytes(size_bytes);
-  }
-  return Ok();
-}
-
 void Machine::FinishDisks() {
   vcpus_->Pause();
   CompleteImages();
@@ -523,6 +495,7 @@ void Machine::Fail(const std::string& why) {
 
 // Nobody who hears that the machine is over finds an image of its disks unfinished.
 void Machine::CompleteImages() {
+  EndDiskJobs();
   io_loop_->Call([this] {
     for (const auto& image : devices_.images) {
       const auto node = image.lock();

@@ -1,6 +1,7 @@
 // The virtual machine: the list of its parts, and what can be done to it as a whole.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -9,6 +10,7 @@
 #include "base/event_loop.h"
 #include "berth/vmm/v1/control.pb.h"
 #include "block/engine.h"
+#include "block/image_job.h"
 #include "hw/boot/byte_source.h"
 #include "hw/boot/loader.h"
 #include "hw/chipset/power.h"
@@ -54,6 +56,12 @@ class Machine {
   // As the requests of these names.
   Status SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits);
   Status GrowDisk(const std::string& id, uint64_t size_bytes);
+  Status ExchangeDisk(const v1::ExchangeDisk& request, Descriptors fds);
+  Status ChangeSnapshot(const v1::ChangeSnapshot& request);
+  Status StartDiskJob(const v1::StartDiskJob& request);
+  Result<v1::DiskJob> ReadDiskJob(const std::string& id);
+  Status EndDiskJob(const v1::EndDiskJob& request);
+  void EndDiskJobs();
   // The vCPUs stop for good, and images of disks are as if they had been closed.
   void FinishDisks();
   Status AttachConsole(UniqueFd stream);
@@ -110,6 +118,11 @@ class Machine {
   void Fail(const std::string& why);
   void CompleteImages();
   Result<BuiltDevices::Disk*> FindDisk(const std::string& id);
+  v1::BlockDevice* DiskConfig(const std::string& id);
+  Result<block::ImageNode*> FindImage(const std::string& id);
+  Status CheckNoJob(const std::string& id) const;
+  Result<block::ImageJob*> FindJob(const std::string& id);
+  Status ChangeImage(const std::string& id, const block::ImageChange& change);
   void SetState(v1::MachineState state, std::string text = {});
 
   v1::MachineConfig config_;
@@ -150,6 +163,9 @@ class Machine {
   std::unique_ptr<HotPlugPorts> ports_;
   std::vector<hw::FunctionPlan> layout_;
   BuiltDevices devices_;
+  // On disks, by their ids. Changed on the loop's thread while this one waits; end before anything of the
+  // disks does.
+  std::map<std::string, std::unique_ptr<block::ImageJob>> disk_jobs_;
 
   std::unique_ptr<hw::FileSource> kernel_, initrd_;
   UniqueFd kernel_fd_, initrd_fd_;

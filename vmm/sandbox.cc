@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include <array>
 #include <cerrno>
 #include <span>
 
@@ -68,6 +69,8 @@ constexpr int kImage[] = {
     SCMP_SYS(fallocate), SCMP_SYS(ftruncate), SCMP_SYS(eventfd2),
 };
 constexpr uint32_t kImageRequests[] = {BLKDISCARD};
+// Looking at an image that came in a descriptor, while the guest runs.
+constexpr int kImageFcntls[] = {F_GETFL, F_DUPFD_CLOEXEC};
 
 // Event loop, the control socket and console streams, kernel and initrd for a reset.
 constexpr int kControl[] = {
@@ -144,6 +147,11 @@ class Filter {
   int error_ = 0;
 };
 
+void AllowAskingOfDescriptors(Filter& filter) {
+  filter.AllowWhere(SCMP_SYS(newfstatat), 3, AT_EMPTY_PATH, AT_EMPTY_PATH);  // fstat, to the C library.
+  filter.AllowWhere(SCMP_SYS(statx), 2, AT_EMPTY_PATH, AT_EMPTY_PATH);
+}
+
 void AllowAny(Filter& filter) {
   filter.Allow(kVcpu);
   filter.Allow(kIo);
@@ -154,8 +162,7 @@ void AllowAny(Filter& filter) {
   // too.
   filter.AllowWhere(SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD);
   filter.Refuse(SCMP_SYS(clone3), ENOSYS);
-  filter.AllowWhere(SCMP_SYS(newfstatat), 3, AT_EMPTY_PATH, AT_EMPTY_PATH);  // fstat, to the C library.
-  filter.AllowWhere(SCMP_SYS(statx), 2, AT_EMPTY_PATH, AT_EMPTY_PATH);
+  AllowAskingOfDescriptors(filter);
   for (const uint32_t what : kProcessControls) filter.AllowWhere(SCMP_SYS(prctl), 0, 0xffffffff, what);
   for (const uint32_t type : {uint32_t{kvm::RequestType()}, uint32_t{VFIO_TYPE}, uint32_t{VHOST_VIRTIO}}) {
     filter.AllowWhere(SCMP_SYS(ioctl), 1, kTypeMask, type << 8);
@@ -210,6 +217,9 @@ Status Confine(ThreadKind kind) {
     case ThreadKind::kImage:
       filter.Allow(kImage);
       filter.AllowRequests(kImageRequests);
+      filter.Allow(std::array{SCMP_SYS(fstat)});
+      AllowAskingOfDescriptors(filter);
+      for (const int what : kImageFcntls) filter.AllowWhere(SCMP_SYS(fcntl), 1, ~uint64_t{0}, what);
       break;
     case ThreadKind::kControl:
       filter.Allow(kControl);

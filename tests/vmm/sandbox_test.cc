@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "block/driver.h"
+#include "block/image_node.h"
+#include "block/layers.h"
 #include "block/sync.h"
 #include "tests/fakes/scratch_dir.h"
 #include "vmm/disk_image.h"
@@ -163,6 +165,45 @@ TEST_F(SandboxTest, ADiskInAFormatIsServed) {
             .op = op, .may_unmap = true, .length = op == block::Op::kFlush ? 0u : 1u << 20};
         CHECK(block::Perform(disk.get(), &request) == 0);
       }
+    }).join();
+    if (!Confine(ThreadKind::kControl)) ::_exit(1);
+    disk.reset();
+  });
+}
+
+// What a disk stands on may be exchanged later, by images whose descriptors come then.
+TEST_F(SandboxTest, ADiskGoesOnWithAnotherImage) {
+  const ScratchDir scratch;
+  for (const char* more : {"", "backing_file=disk,backing_fmt=qcow2"}) {
+    block::CreateOptions options(block::kQcow2Format.create_options);
+    ASSERT_TRUE(options.SetAll(more));
+    ASSERT_TRUE(options.Set("size", "1M"));
+    ASSERT_TRUE(block::kQcow2Format.create(scratch / (*more == 0 ? "disk" : "top"), options));
+  }
+  std::vector<UniqueFd> files;
+  files.push_back(*Open(scratch / "disk", O_RDWR));
+  Descriptors fds(std::move(files));
+  std::vector<block::LayerFiles> layers;
+  layers.push_back({.format = "qcow2", .image = *Open(scratch / "top", O_RDWR), .data = {}});
+  layers.push_back({.format = "qcow2", .image = *Open(scratch / "disk", O_RDONLY), .data = {}});
+  v1::BlockDevice config;
+  config.set_format("qcow2");
+
+  EXPECT_ALLOWED(ThreadKind::kAny, {
+    auto loop = *EventLoop::Create();
+    auto engine = *block::CreateIoEngine(loop.get());
+    auto disk =
+        *OpenDisk(config, &fds, {loop.get(), engine.get(), [] { return Confine(ThreadKind::kImage); }});
+    auto* const image = dynamic_cast<block::ImageNode*>(disk.get());
+    std::thread([&] {
+      if (!Confine(ThreadKind::kIo)) ::_exit(1);
+      const std::vector<uint8_t> bytes(4096, 1);
+      CHECK(block::WriteAt(disk.get(), 0, bytes) == 0);
+      CHECK(image->Exchange(
+          [&](block::FormatImage&) { return block::OpenLayers(std::move(layers), {.writable = true}); }));
+      std::vector<uint8_t> read(4096);
+      CHECK(block::ReadAt(disk.get(), 0, read) == 0 && read == bytes);
+      CHECK(block::WriteAt(disk.get(), 4096, bytes) == 0);
     }).join();
     if (!Confine(ThreadKind::kControl)) ::_exit(1);
     disk.reset();

@@ -3,6 +3,7 @@
 #include "tests/vmm/vmm_process.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +14,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "block/driver.h"
+#include "block/open.h"
+#include "tests/fakes/scratch_dir.h"
 #include "tests/vmm/tiny_guest.h"
 #include "vmm/sandbox.h"
 
@@ -190,6 +194,94 @@ TEST_F(VmmProcessTest, AllKindsOfDevicesAreBuiltAndReset) {
   EXPECT_THAT(names, testing::IsSupersetOf({"vcpu0/exits", "disk/read_bytes", "ports/unclaimed"}));
   EXPECT_TRUE(vmm->Ask(Quit()));
   EXPECT_EQ(vmm->Wait(), 0);
+}
+
+void CreateImage(const ScratchDir& scratch, const std::string& name, const std::string& more = "") {
+  block::CreateOptions options(block::kQcow2Format.create_options);
+  ASSERT_TRUE(options.SetAll(more));
+  ASSERT_TRUE(options.Set("size", "1M"));
+  ASSERT_TRUE(block::kQcow2Format.create(scratch / name, options));
+}
+
+// While the process is confined: what comes as descriptors is opened, and written to.
+TEST_F(VmmProcessTest, WhatADiskStandsOnIsChanged) {
+  const ScratchDir scratch;
+  CreateImage(scratch, "base");
+  CreateImage(scratch, "top", "backing_file=base,backing_fmt=qcow2");
+  {
+    const auto base = block::OpenImage(scratch / "base", "qcow2", {.writable = true});
+    ASSERT_EQ(block::Write(base->get(), 0, std::vector<uint8_t>(300'000, 7)), 0);
+  }
+  const auto add = [&](v1::MachineConfig& config, std::vector<UniqueFd>& fds) {
+    v1::DeviceConfig* disk = config.add_devices();
+    disk->set_id("disk");
+    disk->mutable_block()->set_format("qcow2");
+    disk->mutable_block()->set_volume("base");
+    disk->mutable_block()->set_image_fd(static_cast<uint32_t>(fds.size()));
+    fds.push_back(*Open(scratch / "base", O_RDWR));
+  };
+  auto vmm = *VmmProcess::Create(kForever, add);
+  ASSERT_TRUE(vmm->Ask(RunIt()));
+  const auto volume = [&] {
+    v1::Request describe;
+    describe.mutable_describe();
+    return vmm->Ask(describe)->description().machine().devices(0).block().volume();
+  };
+  const auto exchange = [&](bool writable) {
+    const UniqueFd top = *Open(scratch / "top", O_RDWR);
+    const UniqueFd base = *Open(scratch / "base", writable ? O_RDWR : O_RDONLY);
+    v1::Request request;
+    request.mutable_exchange_disk()->set_id("disk");
+    v1::BlockDevice* const image = request.mutable_exchange_disk()->mutable_image();
+    image->set_format("qcow2");
+    image->set_volume("top");
+    image->add_beneath()->set_image_fd(1);
+    image->mutable_beneath(0)->set_format("qcow2");
+    image->mutable_beneath(0)->set_writable(writable);
+    return vmm->Ask(request, {top.get(), base.get()});
+  };
+  const auto run_job = [&](v1::StartDiskJob::Kind kind, const std::string& becomes) {
+    v1::Request start, read, end;
+    start.mutable_start_disk_job()->set_id("disk");
+    start.mutable_start_disk_job()->set_kind(kind);
+    read.mutable_read_disk_job()->set_id("disk");
+    end.mutable_end_disk_job()->set_id("disk");
+    end.mutable_end_disk_job()->set_complete(true);
+    end.mutable_end_disk_job()->set_volume(becomes);
+    ASSERT_TRUE(vmm->Ask(start));
+    EXPECT_EQ(exchange(false).error().code(), Code::kFailedPrecondition) << "busy";
+    while (true) {
+      const auto job = vmm->Ask(read);
+      ASSERT_TRUE(job) << job.error().message();
+      if (job->disk_job().ready()) break;
+    }
+    const auto ended = vmm->Ask(end);
+    ASSERT_TRUE(ended) << ended.error().message();
+  };
+
+  v1::Request snapshot;
+  snapshot.mutable_change_snapshot()->set_id("disk");
+  snapshot.mutable_change_snapshot()->set_name("then");
+  EXPECT_TRUE(vmm->Ask(snapshot));
+  EXPECT_EQ(volume(), "base");
+  ASSERT_TRUE(exchange(true));
+  EXPECT_EQ(volume(), "top");
+  run_job(v1::StartDiskJob::COMMIT, "base");
+  EXPECT_EQ(volume(), "base");
+  ASSERT_TRUE(exchange(false));
+  run_job(v1::StartDiskJob::STREAM, "top");
+  EXPECT_EQ(volume(), "top");
+  snapshot.mutable_change_snapshot()->set_id("none");
+  EXPECT_EQ(vmm->Ask(snapshot).error().code(), Code::kNotFound);
+  EXPECT_TRUE(vmm->Ask(Quit()));
+  EXPECT_EQ(vmm->Wait(), 0);
+
+  std::filesystem::remove(scratch / "base");
+  const auto top = block::OpenImage(scratch / "top", "qcow2", {});
+  ASSERT_TRUE(top) << top.error().message();
+  std::vector<uint8_t> read(300'000);
+  EXPECT_EQ(block::Read(top->get(), 0, read), 0);
+  EXPECT_EQ(read, std::vector<uint8_t>(300'000, 7));
 }
 
 }  // namespace

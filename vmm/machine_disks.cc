@@ -1,0 +1,149 @@
+// What is done to the machine's disks while the guest runs.
+#include "block/layers.h"
+#include "block/snapshot.h"
+#include "vmm/disk_image.h"
+#include "vmm/machine.h"
+
+namespace berth::vmm {
+
+Result<BuiltDevices::Disk*> Machine::FindDisk(const std::string& id) {
+  const auto found = devices_.disks.find(id);
+  if (found != devices_.disks.end()) return &found->second;
+  return berth::Fail(
+      Error(Code::kNotFound, fmt::format("there is no disk {}", id)).Reason("DEVICE_NOT_FOUND"));
+}
+
+v1::BlockDevice* Machine::DiskConfig(const std::string& id) {
+  for (v1::DeviceConfig& device : *config_.mutable_devices()) {
+    if (device.id() == id) return device.mutable_block();
+  }
+  return nullptr;
+}
+
+Status Machine::SetDiskLimits(const std::string& id, const v1::DiskIoLimits& limits) {
+  const std::shared_ptr<block::LimitNode> disk = TRY(FindDisk(id))->limits.lock();
+  io_loop_->Call([&] { disk->SetLimits(LimitsOf(limits)); });
+  *DiskConfig(id)->mutable_limits() = limits;
+  return Ok();
+}
+
+Status Machine::GrowDisk(const std::string& id, uint64_t size_bytes) {
+  TRY(CheckNotOver());
+  TRY(CheckNoJob(id));
+  hw::VirtioBlock* const disk = TRY(FindDisk(id))->device;
+  Status grown = Ok();
+  io_loop_->Call([&] { grown = disk->Grow(size_bytes); });
+  TRY(Context(std::move(grown), "disk " + id));
+  DiskConfig(id)->set_size_bytes(size_bytes);
+  return Ok();
+}
+
+Status Machine::CheckNoJob(const std::string& id) const {
+  if (!disk_jobs_.contains(id)) return Ok();
+  return berth::Fail(
+      Error(Code::kFailedPrecondition, fmt::format("what disk {} stands on is being brought together", id))
+          .Reason("DISK_BUSY"));
+}
+
+// Lives as long as the machine's devices.
+Result<block::ImageNode*> Machine::FindImage(const std::string& id) {
+  TRY(CheckNotOver());
+  BuiltDevices::Disk* const disk = TRY(FindDisk(id));
+  TRY(CheckNoJob(id));
+  if (!disk->limits.expired() && disk->image != nullptr) return disk->image;
+  return berth::Fail(Error(Code::kFailedPrecondition, fmt::format("disk {} is raw", id)).Reason("DISK_RAW"));
+}
+
+Status Machine::ChangeImage(const std::string& id, const block::ImageChange& change) {
+  block::ImageNode* const image = TRY(FindImage(id));
+  Status changed = Ok();
+  io_loop_->Call([&] { changed = image->Exchange(change); });
+  return Context(std::move(changed), "disk " + id);
+}
+
+Status Machine::ExchangeDisk(const v1::ExchangeDisk& request, Descriptors fds) {
+  const v1::BlockDevice& image = request.image();
+  std::vector<block::LayerFiles> layers = TRY(TakeLayers(image, &fds));
+  TRY(ChangeImage(request.id(), [&](block::FormatImage&) {
+    return block::OpenLayers(std::move(layers), FlagsOf(*DiskConfig(request.id())));
+  }));
+  v1::BlockDevice* const config = DiskConfig(request.id());
+  config->set_volume(image.volume());
+  config->set_format(image.format());
+  config->set_data_fd_plus_one(image.data_fd_plus_one());
+  *config->mutable_beneath() = image.beneath();
+  return Ok();
+}
+
+Status Machine::ChangeSnapshot(const v1::ChangeSnapshot& request) {
+  return ChangeImage(request.id(),
+                     [&](block::FormatImage& image) -> Result<std::unique_ptr<block::FormatImage>> {
+                       auto* const store = dynamic_cast<block::SnapshotStore*>(&image);
+                       if (store == nullptr)
+                         return berth::Fail(Code::kUnimplemented, "images of this format have no snapshots");
+                       if (request.remove()) {
+                         TRY(store->DeleteSnapshot({.name = request.name()}));
+                       } else {
+                         TRY(store->CreateSnapshot(block::NewSnapshot(request.name())));
+                       }
+                       return nullptr;
+                     });
+}
+
+Status Machine::StartDiskJob(const v1::StartDiskJob& request) {
+  block::ImageNode* const image = TRY(FindImage(request.id()));
+  const bool commits = request.kind() == v1::StartDiskJob::COMMIT;
+  if (!commits && request.kind() != v1::StartDiskJob::STREAM)
+    return berth::Fail(Code::kUnimplemented, "a job of a kind that this berth-vmm does not know");
+  Result<std::unique_ptr<block::ImageJob>> job = nullptr;
+  io_loop_->Call([&] {
+    job = block::ImageJob::Start(image, commits ? block::JobKind::kCommit : block::JobKind::kStream,
+                                 request.bytes_per_second());
+  });
+  disk_jobs_[request.id()] = TRY(Context(std::move(job), "disk " + request.id()));
+  return Ok();
+}
+
+Result<block::ImageJob*> Machine::FindJob(const std::string& id) {
+  const auto found = disk_jobs_.find(id);
+  if (found != disk_jobs_.end()) return found->second.get();
+  return berth::Fail(
+      Error(Code::kNotFound, fmt::format("there is no job on disk {}", id)).Reason("JOB_NOT_FOUND"));
+}
+
+Result<v1::DiskJob> Machine::ReadDiskJob(const std::string& id) {
+  const block::JobProgress progress = TRY(FindJob(id))->progress();
+  TRY(Context(progress.outcome, "disk " + id));
+  v1::DiskJob job;
+  job.set_ready(progress.ready);
+  job.set_done_bytes(progress.done_bytes);
+  job.set_all_bytes(progress.all_bytes);
+  return job;
+}
+
+Status Machine::EndDiskJob(const v1::EndDiskJob& request) {
+  block::ImageJob* const job = TRY(FindJob(request.id()));
+  const block::JobKind kind = job->kind();
+  Status ended = Ok();
+  io_loop_->Call([&] {
+    if (request.complete()) ended = job->Complete();
+    if (ended || ended.error().reason() != "JOB_NOT_READY") disk_jobs_.erase(request.id());
+  });
+  TRY(Context(std::move(ended), "disk " + request.id()));
+  if (!request.complete()) return Ok();
+  v1::BlockDevice* const config = DiskConfig(request.id());
+  config->set_volume(request.volume());
+  if (kind == block::JobKind::kStream) {
+    config->clear_beneath();
+  } else {
+    config->set_format(config->beneath(0).format());
+    config->mutable_beneath()->DeleteSubrange(0, 1);
+  }
+  return Ok();
+}
+
+void Machine::EndDiskJobs() {
+  io_loop_->Call([this] { disk_jobs_.clear(); });
+}
+
+}  // namespace berth::vmm
