@@ -38,12 +38,13 @@ struct Command {
   Status (*run)(const Invocation& call) = nullptr;
 };
 
-extern const Command kCompletion, kGuestAttach, kGuestConsole, kGuestCounters, kGuestCreate, kGuestDelete,
-    kGuestDetach, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot, kGuestShow,
-    kGuestStart, kGuestStop, kGuestTrace, kGuestUpdate, kHostDevice, kHostDevices, kHostRecover, kHostShow,
-    kHostWatch, kOperationCancel, kOperationList, kOperationShow, kOperationWait, kPlacementAdvise,
-    kPlacementExplain, kPoolList, kPoolShow, kVolumeClone, kVolumeCreate, kVolumeDelete, kVolumeImport,
-    kVolumeApply, kVolumeForget, kVolumeList, kVolumeResize, kVolumeShow, kVolumeSnapshot, kVolumeSnapshots;
+extern const Command kCompletion, kGuestAttach, kGuestCommit, kGuestConsole, kGuestCounters, kGuestCreate,
+    kGuestDelete, kGuestDetach, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot,
+    kGuestShow, kGuestSnapshot, kGuestStart, kGuestStop, kGuestStream, kGuestTrace, kGuestUpdate, kHostDevice,
+    kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel, kOperationList, kOperationShow,
+    kOperationWait, kPlacementAdvise, kPlacementExplain, kPoolList, kPoolShow, kVolumeClone, kVolumeCreate,
+    kVolumeDelete, kVolumeImport, kVolumeApply, kVolumeForget, kVolumeList, kVolumeResize, kVolumeShow,
+    kVolumeSnapshot, kVolumeSnapshots;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();

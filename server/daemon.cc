@@ -81,7 +81,7 @@ class BerthDaemon final : public Daemon {
     const host::HostSnapshot snapshot = TRY(host_->Snapshot());
     TRY(CheckAgainstHost(options_.policy, options_.policy_settings, snapshot));
     TRY(AdoptGuests(engine_, steps_, operation_table_, snapshot.boot_id));
-    services_.push_back(CreateGuestService(engine_, verbs_));
+    services_.push_back(CreateGuestService(engine_, verbs_, volumes_));
     services_.push_back(CreateHostService(engine_, options_.version));
     volumes_.CleanUp();
     services_.push_back(CreateVolumeService(volumes_));

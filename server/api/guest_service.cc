@@ -34,7 +34,8 @@ std::string GuestField(const v1::Guest& guest, std::string_view field) {
 class GuestService final
     : public v1::GuestService::WithCallbackMethod_StreamConsole<v1::GuestService::Service> {
  public:
-  GuestService(Engine& engine, GuestVerbs& verbs) : engine_(engine), verbs_(verbs) {}
+  GuestService(Engine& engine, GuestVerbs& verbs, VolumeVerbs& volumes)
+      : engine_(engine), verbs_(verbs), volumes_(volumes) {}
 
   grpc::Status CreateGuest(grpc::ServerContext*, const v1::CreateGuestRequest* request,
                            Operation* response) override {
@@ -97,6 +98,21 @@ class GuestService final
     return Respond(Checked(*request, &GuestVerbs::Detach), response);
   }
 
+  grpc::Status SnapshotDisk(grpc::ServerContext*, const v1::SnapshotDiskRequest* request,
+                            Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::SnapshotDisk), response);
+  }
+
+  grpc::Status StreamDisk(grpc::ServerContext*, const v1::StreamDiskRequest* request,
+                          Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::StreamDisk), response);
+  }
+
+  grpc::Status CommitDisk(grpc::ServerContext*, const v1::CommitDiskRequest* request,
+                          Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::CommitDisk), response);
+  }
+
   grpc::Status CaptureScreenshot(grpc::ServerContext*, const v1::CaptureScreenshotRequest* request,
                                  v1::CaptureScreenshotResponse* response) override {
     return Respond(server::CaptureScreenshot(engine_, *request), response);
@@ -121,6 +137,12 @@ class GuestService final
   Result<Response> Checked(const Request& request, Result<Response> (GuestVerbs::*verb)(const Request&)) {
     TRY(RefuseUnknownFields(request));
     return (verbs_.*verb)(request);
+  }
+
+  template <typename Request>
+  Result<Operation> Checked(const Request& request, Result<Operation> (VolumeVerbs::*verb)(const Request&)) {
+    TRY(RefuseUnknownFields(request));
+    return (volumes_.*verb)(request);
   }
 
   Result<v1::AdvisePlacementResponse> Advise(const v1::AdvisePlacementRequest& request) {
@@ -149,13 +171,14 @@ class GuestService final
 
   Engine& engine_;
   GuestVerbs& verbs_;
+  VolumeVerbs& volumes_;
   CallLimit consoles_{kMaxConsoles};
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> CreateGuestService(Engine& engine, GuestVerbs& verbs) {
-  return std::make_unique<GuestService>(engine, verbs);
+std::unique_ptr<grpc::Service> CreateGuestService(Engine& engine, GuestVerbs& verbs, VolumeVerbs& volumes) {
+  return std::make_unique<GuestService>(engine, verbs, volumes);
 }
 
 }  // namespace berth::server

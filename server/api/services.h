@@ -14,7 +14,7 @@ class Service;
 
 namespace berth::server {
 
-std::unique_ptr<grpc::Service> CreateGuestService(Engine& engine, GuestVerbs& verbs);
+std::unique_ptr<grpc::Service> CreateGuestService(Engine& engine, GuestVerbs& verbs, VolumeVerbs& volumes);
 std::unique_ptr<grpc::Service> CreateHostService(Engine& engine, std::string version);
 std::unique_ptr<grpc::Service> CreateVolumeService(VolumeVerbs& verbs);
 std::unique_ptr<grpc::Service> CreateEventService(EventLog& events);

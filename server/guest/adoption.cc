@@ -6,6 +6,7 @@
 #include "base/socket.h"
 #include "host/control/record.h"
 #include "server/guest/device_release.h"
+#include "server/guest/disk_change.h"
 #include "server/guest/machine.h"
 #include "server/guest/reservation_view.h"
 #include "server/guest/state.h"
@@ -76,6 +77,9 @@ Status TakeOver(Engine& engine, StepTable& steps, const GuestPtr& guest) {
     guest->machine_state = reply->description().state();
   }
   ReleaseAbsentDevices(engine, guest, reply->description().built());
+  if (const Status settled = SettleDiskChange(engine, *guest); !settled) {
+    LOG_ERROR("what has become of a disk of {} is not known: {}", guest->name, settled.error().ToString());
+  }
   return Ok();
 }
 

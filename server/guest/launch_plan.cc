@@ -161,6 +161,7 @@ class Planner {
     device->set_id(DiskId(spec_, index));
     control::BlockDevice* block = device->mutable_block();
     block->set_image_fd(Add(DiskImage(disk)));
+    block->set_volume(disk.volume());
     block->set_read_only(disk.read_only());
     block->set_serial(disk.serial());
     block->set_queues(disk.queue_count());

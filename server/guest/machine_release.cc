@@ -13,7 +13,7 @@ constexpr std::chrono::seconds kFinishTimeout{10};
 
 bool HasMetadata(const v1::GuestSpec& spec) {
   return std::any_of(spec.disks().begin(), spec.disks().end(), [](const v1::DiskSpec& disk) {
-    return disk.format() == v1::DiskSpec::QCOW2 && !disk.read_only();
+    return (disk.format() == v1::DiskSpec::QCOW2 || !disk.volume().empty()) && !disk.read_only();
   });
 }
 

@@ -10,8 +10,9 @@ Result<UniqueFd> TakeQueue(StepResults& results, const TapQueueDescriptor& wante
   return std::move(tap->second[wanted.queue]);
 }
 
-// The image's own descriptor is there; those of what it stands on follow all others.
-void AddImage(std::vector<ImageFiles> layers, std::vector<UniqueFd>* fds, vmm::v1::BlockDevice* block) {
+}  // namespace
+
+void AddBeneath(std::vector<ImageFiles> layers, std::vector<UniqueFd>* fds, vmm::v1::BlockDevice* block) {
   const auto add = [fds](UniqueFd fd) {
     fds->push_back(std::move(fd));
     return static_cast<uint32_t>(fds->size() - 1);
@@ -21,12 +22,11 @@ void AddImage(std::vector<ImageFiles> layers, std::vector<UniqueFd>* fds, vmm::v
   for (size_t i = 1; i < layers.size(); ++i) {
     vmm::v1::ImageBeneath* beneath = block->add_beneath();
     beneath->set_format(layers[i].format);
+    beneath->set_writable(layers[i].writable);
     beneath->set_image_fd(add(std::move(layers[i].image)));
     if (layers[i].data) beneath->set_data_fd_plus_one(add(std::move(layers[i].data)) + 1);
   }
 }
-
-}  // namespace
 
 Result<std::vector<UniqueFd>> OpenDescriptors(HostEffects& host, const std::vector<Descriptor>& descriptors,
                                               StepResults& results, berth::vmm::v1::Build* build) {
@@ -54,7 +54,7 @@ Result<std::vector<UniqueFd>> OpenDescriptors(HostEffects& host, const std::vect
   }
   for (auto& device : *build->mutable_machine()->mutable_devices()) {
     if (device.has_block()) {
-      AddImage(std::move(images.at(device.block().image_fd())), &fds, device.mutable_block());
+      AddBeneath(std::move(images.at(device.block().image_fd())), &fds, device.mutable_block());
     }
     if (!device.has_vfio()) continue;
     const HostEffects::VfioDevice& vfio = found.at(device.vfio().group_fd());

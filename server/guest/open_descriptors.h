@@ -18,4 +18,9 @@ namespace berth::server {
 Result<std::vector<UniqueFd>> OpenDescriptors(HostEffects& host, const std::vector<Descriptor>& descriptors,
                                               StepResults& results, berth::vmm::v1::Build* build);
 
+// Adds the descriptors of what an image stands on, and of its data file, to those that go along with the
+// message that has `block`; the image's own is there already, and gone from `layers`.
+void AddBeneath(std::vector<ImageFiles> layers, std::vector<UniqueFd>* fds,
+                berth::vmm::v1::BlockDevice* block);
+
 }  // namespace berth::server

@@ -21,6 +21,8 @@ const char* NameOf(Verb verb) {
       return "given a device";
     case Verb::kDetach:
       return "asked for a device";
+    case Verb::kChangeDisk:
+      return "given a disk that stands on something else";
     case Verb::kDelete:
     case Verb::kForceDelete:
       return "deleted";
@@ -36,6 +38,7 @@ bool NeedsMachine(Verb verb) {
     case Verb::kConsole:
     case Verb::kAttach:
     case Verb::kDetach:
+    case Verb::kChangeDisk:
       return true;
     default:
       return false;

@@ -15,6 +15,7 @@ enum class Verb {
   kConsole,
   kAttach,
   kDetach,
+  kChangeDisk,
   kDelete,
   kForceDelete
 };

@@ -1,5 +1,6 @@
 #include <google/protobuf/util/time_util.h>
 
+#include "server/guest/disk_change.h"
 #include "server/guest/verbs.h"
 #include "server/guest/verbs_internal.h"
 
@@ -12,8 +13,9 @@ Result<Operation> GuestVerbs::Start(const v1::StartGuestRequest& request) {
   const GuestPtr guest = TRY(engine_.book.Find(request.name()));
   TRY(BeginOperation(guest, asked.verb));
   OperationScope until_started(engine_, guest);
+  TRY(CheckTransition(guest->Get(), Verb::kStart));
+  TRY(SettleDiskChange(engine_, *guest));
   const v1::Guest before = guest->Get();
-  TRY(CheckTransition(before, Verb::kStart));
   if (!TRY(engine_.executor.IsClean(guest->uid))) {
     return Fail(
         Error(Code::kFailedPrecondition, fmt::format("what {} changed on the host is not all put back: {}",

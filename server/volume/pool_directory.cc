@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <memory>
 #include <tuple>
 
@@ -144,6 +145,21 @@ Result<UniqueFd> PoolDirectory::OpenVolume(const VolumeFile& file, int flags) co
   }
   ::fcntl(fd->get(), F_SETFL, ::fcntl(fd->get(), F_GETFL) & ~O_NONBLOCK);
   return fd;
+}
+
+Status PoolDirectory::Rename(const VolumeFile& from, const VolumeFile& to) const {
+  if (::renameat2(fd_.get(), from.ToString().c_str(), fd_.get(), to.ToString().c_str(), RENAME_NOREPLACE) !=
+      0)
+    return FailErrno(errno, "rename {} to {}", PathOf(from), to.ToString());
+  if (::fsync(fd_.get()) != 0) return FailErrno(errno, "write the directory of {}", PathOf(to));
+  return Ok();
+}
+
+Status PoolDirectory::Remove(const VolumeFile& file) const {
+  if (::unlinkat(fd_.get(), file.ToString().c_str(), 0) != 0)
+    return FailErrno(errno, "remove {}", PathOf(file));
+  if (::fsync(fd_.get()) != 0) return FailErrno(errno, "write the directory of {}", PathOf(file));
+  return Ok();
 }
 
 void PoolDirectory::CleanUp() const {

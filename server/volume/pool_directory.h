@@ -45,6 +45,11 @@ class PoolDirectory {
   // PERMISSION_DENIED, VOLUME_NOT_A_FILE.
   Result<UniqueFd> OpenVolume(const VolumeFile& file, int flags) const;
 
+  // Gives a volume's file another name, that nothing has. The volume may be in use.
+  Status Rename(const VolumeFile& from, const VolumeFile& to) const;
+  // And what is in it, for good.
+  Status Remove(const VolumeFile& file) const;
+
   // Removes what others that made volumes left behind when they were ended.
   void CleanUp() const;
 

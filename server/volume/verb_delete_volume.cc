@@ -1,7 +1,4 @@
 #include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 
 #include "server/guest/verbs_internal.h"
 #include "server/volume/volume_chain.h"
@@ -16,14 +13,6 @@ struct Doomed {
   VolumeFile file;
   UniqueFd lock;
 };
-
-Status Remove(const Doomed& doomed) {
-  if (::unlinkat(doomed.directory.fd(), doomed.file.ToString().c_str(), 0) != 0)
-    return FailErrno(errno, "remove {}", doomed.directory.PathOf(doomed.file));
-  if (::fsync(doomed.directory.fd()) != 0)
-    return FailErrno(errno, "write the directory of {}", doomed.directory.PathOf(doomed.file));
-  return Ok();
-}
 
 }  // namespace
 
@@ -51,7 +40,7 @@ Result<Operation> VolumeVerbs::Delete(const v1::DeleteVolumeRequest& request) {
                                   -> Result<std::unique_ptr<google::protobuf::Message>> {
                                     // Its lock ends before the operation does.
                                     const auto mine = std::move(doomed);
-                                    TRY(Remove(*mine));
+                                    TRY(mine->directory.Remove(mine->file));
                                     return std::make_unique<google::protobuf::Empty>();
                                   });
 }

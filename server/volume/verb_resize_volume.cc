@@ -1,7 +1,6 @@
 #include "block/layers.h"
 #include "server/guest/field_error.h"
-#include "server/guest/running_vmm.h"
-#include "server/guest/verbs_internal.h"
+#include "server/volume/running_user.h"
 #include "server/volume/volume_chain.h"
 #include "server/volume/volume_facts.h"
 #include "server/volume/volume_verbs.h"
@@ -10,27 +9,11 @@
 namespace berth::server {
 namespace {
 
-// The guest that runs with the volume as a disk that it may write to.
-std::optional<VolumeUser> FindRunningUser(GuestBook& book, const std::string& volume) {
-  const VolumeUsers users = UsersOfVolumes(book);
-  for (auto [user, end] = users.equal_range(volume); user != end; ++user) {
-    if (user->second.running && user->second.writes) return user->second;
-  }
-  return std::nullopt;
-}
-
-// Its monitor has the image, and tells the guest.
 Status GrowInGuest(Engine& engine, const VolumeUser& user, uint64_t size_bytes) {
-  const GuestPtr guest = TRY(engine.book.Find(user.guest));
-  TRY(BeginOperation(guest, "resize"));
-  OperationScope scope(engine, guest);
-  TRY(CheckTransition(guest->Get(), Verb::kReset));
-  const std::shared_ptr<Vmm> vmm = TRY(RunningVmm(engine, user.guest));
   control::Request request;
   request.mutable_grow_disk()->set_id(user.disk_id);
   request.mutable_grow_disk()->set_size_bytes(size_bytes);
-  TRY(vmm->Call(std::move(request)));
-  return Ok();
+  return AskMonitor(engine, user, "resize", std::move(request));
 }
 
 Status GrowOffline(const PoolDirectory& directory, const std::string& id, uint64_t size_bytes) {

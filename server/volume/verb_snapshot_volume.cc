@@ -1,5 +1,6 @@
 #include "server/guest/field_error.h"
 #include "server/guest/verbs_internal.h"
+#include "server/volume/running_user.h"
 #include "server/volume/volume_verbs.h"
 
 namespace berth::server {
@@ -9,6 +10,17 @@ Result<SnapshotName> ParseSnapshotName(const std::string& name) {
   auto parsed = SnapshotName::Parse(name);
   if (parsed) return *std::move(parsed);
   return BadPath("name", "\"{}\" is no snapshot's name, pools/POOL/volumes/VOLUME/snapshots/SNAPSHOT", name);
+}
+
+// Its monitor has the image.
+Status ChangeInGuest(Engine& engine, const VolumeUser& user, const PoolDirectory& directory,
+                     const SnapshotName& name, SnapshotChange change) {
+  TRY(CheckSnapshotChange(directory, name, change));
+  control::Request request;
+  request.mutable_change_snapshot()->set_id(user.disk_id);
+  request.mutable_change_snapshot()->set_name(name.id);
+  request.mutable_change_snapshot()->set_remove(change == SnapshotChange::kDelete);
+  return AskMonitor(engine, user, "snapshot", std::move(request));
 }
 
 }  // namespace
@@ -45,8 +57,15 @@ Result<Operation> VolumeVerbs::BeginSnapshotChange(const OperationRequest& asked
   TRY(directory->Find(name.volume.id));
   return engine_.operations.Start(
       asked,
-      [directory, name, change](OperationProgress&) -> Result<std::unique_ptr<google::protobuf::Message>> {
-        TRY(ChangeSnapshot(*directory, name, change));
+      [this, directory, name,
+       change](OperationProgress&) -> Result<std::unique_ptr<google::protobuf::Message>> {
+        const auto user = FindRunningUser(engine_.book, name.volume.ToString());
+        // The disk of a guest that runs does not become another under it.
+        if (user && change != SnapshotChange::kApply) {
+          TRY(ChangeInGuest(engine_, *user, *directory, name, change));
+        } else {
+          TRY(ChangeSnapshot(*directory, name, change));
+        }
         if (change == SnapshotChange::kDelete) return std::make_unique<google::protobuf::Empty>();
         for (v1::VolumeSnapshot& snapshot : TRY(ShowSnapshots(*directory, name.volume.id))) {
           if (snapshot.name() == name.ToString())

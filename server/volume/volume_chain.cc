@@ -36,7 +36,7 @@ Result<std::vector<block::LayerFiles>> OpenVolumeChain(const PoolDirectory& dire
   std::vector<block::LayerFiles> layers;
   const std::vector<VolumeFile> files = TRY(directory.List());
   VolumeFile file = TRY(directory.Find(volume, files));
-  for (bool writable = use.writable;; writable = false) {
+  for (bool writable = use.writable;; writable = layers.size() == 1 && use.base_writable) {
     if (layers.size() == kMaxImageLayers) {
       return Fail(Error(Code::kInvalidArgument, fmt::format("{} stands on more than {} volumes",
                                                             directory.NameOf(volume), kMaxImageLayers - 1))
@@ -45,13 +45,15 @@ Result<std::vector<block::LayerFiles>> OpenVolumeChain(const PoolDirectory& dire
     }
     const int flags = (writable ? O_RDWR : O_RDONLY) | (use.direct ? O_DIRECT : 0);
     UniqueFd fd = TRY(directory.OpenVolume(file, flags));
-    if (writable) TRY(CheckNoDependents(directory, volume, "written to"));
+    if (writable && layers.empty()) TRY(CheckNoDependents(directory, volume, "written to"));
     TRY(LockVolume(directory, file, fd.get(),
-                   {.write = writable, .resize = writable && file.format != "raw"}));
+                   {.write = writable,
+                    .resize = writable && file.format != "raw",
+                    .takes_over = layers.size() >= use.taken_over_from}));
     // Again behind the lock: what comes to stand on it from now on finds that.
-    if (writable) TRY(CheckNoDependents(directory, volume, "written to"));
+    if (writable && layers.empty()) TRY(CheckNoDependents(directory, volume, "written to"));
     TRY(Examine(directory, file, fd.get(), files));
-    layers.push_back({.format = file.format, .image = std::move(fd), .data = {}});
+    layers.push_back({.format = file.format, .image = std::move(fd), .data = {}, .writable = writable});
     if (file.base.empty()) return layers;
     file = TRY(FindBase(directory, file, files));
   }

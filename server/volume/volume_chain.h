@@ -15,7 +15,11 @@ inline constexpr size_t kMaxImageLayers = 64;
 
 struct VolumeUse {
   bool writable = false;
-  bool direct = false;  // O_DIRECT
+  bool direct = false;         // O_DIRECT
+  bool base_writable = false;  // The volume right beneath is written to as well.
+  // Those from here on down (0: the volume itself) who gets these has already, in another way: who has them
+  // is not looked for.
+  size_t taken_over_from = kMaxImageLayers;
 };
 
 // The files of the volume and of those beneath it, which are opened for reading; locked, as other programs

@@ -54,6 +54,15 @@ Result<VolumeFile> FindBase(const PoolDirectory& directory, const VolumeFile& fi
       fmt::format("{} stands on another volume, but {}", directory.NameOf(file.id), base.error().message())));
 }
 
+Result<bool> HasBacking(const PoolDirectory& directory, const VolumeFile& file) {
+  const auto image =
+      TRY(block::CreateFileImage(TRY(directory.OpenVolume(file, O_RDONLY)), {.read_only = true}));
+  const auto header = block::qcow2::ReadHeader(image.get());
+  if (header) return !header->backing_file.empty();
+  return Fail(AboutVolume(directory, file, Code::kInvalidArgument, "IMAGE_MALFORMED",
+                          fmt::format("{}: {}", directory.PathOf(file), header.error().message())));
+}
+
 Result<VolumeFacts> LookAt(const PoolDirectory& directory, const VolumeFile& file,
                            const std::vector<VolumeFile>& among) {
   const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));

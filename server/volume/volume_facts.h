@@ -28,6 +28,9 @@ Result<VolumeFacts> LookAt(const PoolDirectory& directory, const VolumeFile& fil
 Result<VolumeFacts> Examine(const PoolDirectory& directory, const VolumeFile& file, int fd,
                             const std::vector<VolumeFile>& among);
 
+// Whether the image in its file stands on another one, whatever its name says. IMAGE_MALFORMED.
+Result<bool> HasBacking(const PoolDirectory& directory, const VolumeFile& file);
+
 // The file of the volume that `file` stands on, whose name says of one. FAILED_PRECONDITION, BASE_NOT_FOUND.
 Result<VolumeFile> FindBase(const PoolDirectory& directory, const VolumeFile& file,
                             const std::vector<VolumeFile>& among);

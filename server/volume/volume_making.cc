@@ -38,7 +38,8 @@ Status CheckIsNew(const PoolDirectory& directory, const std::string& id) {
 Result<std::unique_ptr<VolumeMaking>> VolumeMaking::Begin(PoolDirectory directory, VolumePlan plan,
                                                           RoomLedger::Claim room) {
   std::vector<block::LayerFiles> base;
-  if (!plan.file.base.empty()) base = TRY(OpenVolumeChain(directory, plan.file.base, {}));
+  if (!plan.file.base.empty() && !plan.base_is_written_to)
+    base = TRY(OpenVolumeChain(directory, plan.file.base, {}));
   if (base.size() == kMaxImageLayers) {
     return Fail(Error(Code::kFailedPrecondition,
                       fmt::format("{} volumes stand on one another already: a full clone would stand alone",

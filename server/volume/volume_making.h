@@ -21,6 +21,8 @@ struct VolumePlan {
   VolumeFile file;
   uint64_t size_bytes = 0;
   v1::Volume::Preallocation preallocation = v1::Volume::PREALLOCATION_UNSPECIFIED;
+  // A guest writes to what it is to stand on, and stops when it gets it.
+  bool base_is_written_to = false;
 };
 
 // ALREADY_EXISTS, VOLUME_EXISTS.

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "block/file_image.h"
 #include "block/layers.h"
@@ -26,17 +25,6 @@ tl::unexpected<Error> NotSupported(const std::string& volume) {
                             fmt::format("{} is raw, and has no room for snapshots", volume)));
 }
 
-block::Snapshot NewSnapshot(const std::string& id) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now);
-  block::Snapshot snapshot;
-  snapshot.name = id;
-  snapshot.date_seconds = seconds.count();
-  snapshot.date_nanoseconds =
-      static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - seconds).count());
-  return snapshot;
-}
-
 // Whether it may be created; whether it is there, for anything else.
 Status CheckSnapshots(const std::vector<block::Snapshot>& snapshots, const SnapshotName& name,
                       SnapshotChange change) {
@@ -56,6 +44,22 @@ Status CheckSnapshots(const std::vector<block::Snapshot>& snapshots, const Snaps
                     fmt::format("{} has {} snapshots already", name.volume.ToString(), snapshots.size())));
 }
 
+// None of a raw volume.
+Result<std::vector<block::Snapshot>> StoredSnapshots(const PoolDirectory& directory,
+                                                     const std::string& volume) {
+  const std::vector<VolumeFile> files = TRY(directory.List());
+  const VolumeFile file = TRY(directory.Find(volume, files));
+  std::vector<block::Snapshot> snapshots;
+  const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));
+  TRY(Examine(directory, file, fd.get(), files));
+  if (file.format == "raw") return snapshots;
+  const auto image = TRY(block::CreateFileImage(TRY(Duplicate(fd.get())), {.read_only = true}));
+  const auto header = TRY(block::qcow2::ReadHeader(image.get()));
+  for (auto& stored : TRY(block::qcow2::ReadSnapshots(image.get(), header)))
+    snapshots.push_back(std::move(stored.snapshot));
+  return snapshots;
+}
+
 }  // namespace
 
 std::optional<SnapshotName> SnapshotName::Parse(std::string_view name) {
@@ -73,16 +77,8 @@ std::string SnapshotName::ToString() const {
 
 Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& directory,
                                                       const std::string& volume) {
-  const std::vector<VolumeFile> files = TRY(directory.List());
-  const VolumeFile file = TRY(directory.Find(volume, files));
   std::vector<v1::VolumeSnapshot> shown;
-  const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));
-  TRY(Examine(directory, file, fd.get(), files));
-  if (file.format == "raw") return shown;
-  const auto image = TRY(block::CreateFileImage(TRY(Duplicate(fd.get())), {.read_only = true}));
-  const auto header = TRY(block::qcow2::ReadHeader(image.get()));
-  for (const auto& stored : TRY(block::qcow2::ReadSnapshots(image.get(), header))) {
-    const block::Snapshot& snapshot = stored.snapshot;
+  for (const block::Snapshot& snapshot : TRY(StoredSnapshots(directory, volume))) {
     if (!IsResourceId(snapshot.name)) continue;
     v1::VolumeSnapshot& one = shown.emplace_back();
     one.set_name(
@@ -94,6 +90,11 @@ Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& direc
   return shown;
 }
 
+Status CheckSnapshotChange(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change) {
+  if (TRY(directory.Find(name.volume.id)).format == "raw") return NotSupported(name.volume.ToString());
+  return CheckSnapshots(TRY(StoredSnapshots(directory, name.volume.id)), name, change);
+}
+
 Status ChangeSnapshot(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change) {
   const auto image = TRY(block::OpenLayers(
       TRY(OpenVolumeChain(directory, name.volume.id, {.writable = true})), {.writable = true}));
@@ -103,7 +104,7 @@ Status ChangeSnapshot(const PoolDirectory& directory, const SnapshotName& name, 
   const block::SnapshotKey key{.name = name.id};
   switch (change) {
     case SnapshotChange::kCreate:
-      TRY(store->CreateSnapshot(NewSnapshot(name.id)));
+      TRY(store->CreateSnapshot(block::NewSnapshot(name.id)));
       break;
     case SnapshotChange::kApply:
       TRY(store->ApplySnapshot(key));

@@ -22,16 +22,18 @@ struct SnapshotName {
   std::string ToString() const;
 };
 
-// What others' tools made, under names that are no ids, is left out. Locks nothing: a volume in use has no
-// snapshots made or removed. LookAt's errors.
+// What others' tools made, under names that are no ids, is left out. Locks nothing: whoever has the volume
+// may be changing them, and then this may fail. LookAt's errors.
 Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& directory,
                                                       const std::string& volume);
 
 enum class SnapshotChange { kCreate, kApply, kDelete };
 
-// To a volume that nobody uses. OpenVolumeChain's errors; UNIMPLEMENTED, SNAPSHOTS_NOT_SUPPORTED, for raw
-// volumes; NOT_FOUND, SNAPSHOT_NOT_FOUND; ALREADY_EXISTS, SNAPSHOT_EXISTS; RESOURCE_EXHAUSTED,
-// TOO_MANY_SNAPSHOTS.
+// Whether it may be made, as things are. UNIMPLEMENTED, SNAPSHOTS_NOT_SUPPORTED, for raw volumes; NOT_FOUND,
+// SNAPSHOT_NOT_FOUND; ALREADY_EXISTS, SNAPSHOT_EXISTS; RESOURCE_EXHAUSTED, TOO_MANY_SNAPSHOTS.
+Status CheckSnapshotChange(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change);
+
+// To a volume that nobody uses. The same errors, and OpenVolumeChain's.
 Status ChangeSnapshot(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change);
 
 }  // namespace berth::server

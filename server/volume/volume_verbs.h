@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/mutex.h"
+#include "berth/v1/guest_service.pb.h"
 #include "berth/v1/volume_service.pb.h"
 #include "server/guest/engine.h"
 #include "server/volume/volume_making.h"
@@ -36,6 +37,11 @@ class VolumeVerbs {
   Result<Operation> Clone(const v1::CloneVolumeRequest& request);
   Result<Operation> Import(const v1::ImportVolumeRequest& request);
 
+  // Volumes under running guests.
+  Result<Operation> SnapshotDisk(const v1::SnapshotDiskRequest& request);
+  Result<Operation> StreamDisk(const v1::StreamDiskRequest& request);
+  Result<Operation> CommitDisk(const v1::CommitDiskRequest& request);
+
   Result<std::vector<v1::VolumeSnapshot>> ListSnapshots(const std::string& parent) const;
   Result<Operation> CreateSnapshot(const v1::CreateVolumeSnapshotRequest& request);
   Result<Operation> ApplySnapshot(const v1::ApplyVolumeSnapshotRequest& request);
@@ -47,6 +53,8 @@ class VolumeVerbs {
   Result<Operation> BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source);
   Result<Operation> BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
                                         SnapshotChange change);
+  template <typename Request, typename Work>
+  Result<Operation> BeginDiskJob(const std::string& verb, const Request& request, Work work);
   Result<RoomLedger::Claim> TakeRoom(const PoolDirectory& directory, uint64_t more_bytes);
   Result<VolumePlan> PlanNew(const v1::CreateVolumeRequest& request, const PoolDirectory& directory) const;
   // Publishes it; the operation's response.

@@ -353,7 +353,7 @@ TEST_F(ProgramTest, CompletesCommandsOptionsAndGuests) {
     return out.str();
   };
   EXPECT_EQ(complete({"gu"}), "guest\n");
-  EXPECT_EQ(complete({"guest", "st"}), "start\nstop\n");
+  EXPECT_EQ(complete({"guest", "st"}), "start\nstop\nstream\n");
   EXPECT_EQ(complete({"guest", "start", "--wa"}), "--wait\n");
   EXPECT_EQ(complete({"guest", "list", "-o", "ya"}), "yaml\n");
   EXPECT_EQ(complete({"guest", "start", "d"}), "db\n");

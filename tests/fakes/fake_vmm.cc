@@ -13,6 +13,8 @@
 //   eject=ID             gives up this device when its reset button is pressed
 //   break=ID             this device reports an error then
 //   available_mib=N      says so of its balloon
+//   endless_job          is never ready with a disk's job
+//   die_after=REQUEST    does what it asks, and ends without an answer
 //
 // Its console prints "console of NAME\n" and then echoes.
 #include <poll.h>
@@ -56,6 +58,16 @@ const char* NameOf(const control::Request& request) {
       return "set_disk_limits";
     case control::Request::kGrowDisk:
       return "grow_disk";
+    case control::Request::kExchangeDisk:
+      return "exchange_disk";
+    case control::Request::kChangeSnapshot:
+      return "change_snapshot";
+    case control::Request::kStartDiskJob:
+      return "start_disk_job";
+    case control::Request::kReadDiskJob:
+      return "read_disk_job";
+    case control::Request::kEndDiskJob:
+      return "end_disk_job";
     case control::Request::kFinishDisks:
       return "finish_disks";
     case control::Request::kPlugDevice:
@@ -163,6 +175,7 @@ class FakeVmm {
       return Send(fd, from);
     }
     Do(fd, request, fds, *reply);
+    if (Told("die_after", name)) ::_exit(1);
     Send(fd, from);
     if (request.has_run()) SetState(control::RUNNING);
     if (request.has_power_button() && command_line_.find("ignore_power_button") == std::string::npos) {
@@ -201,6 +214,12 @@ class FakeVmm {
     from.mutable_event()->set_kind(kind);
     from.mutable_event()->set_device_id(device_id);
     for (int fd : subscribers_) Send(fd, from);
+  }
+
+  void SetVolume(const std::string& disk_id, const std::string& volume) {
+    for (auto& device : *machine_.mutable_devices()) {
+      if (device.id() == disk_id) device.mutable_block()->set_volume(volume);
+    }
   }
 
   void Unplug(const std::string& id) {
@@ -270,6 +289,20 @@ class FakeVmm {
         *reply.mutable_balloon() = balloon_;
         break;
       }
+      case control::Request::kReadDiskJob:
+        reply.mutable_disk_job()->set_done_bytes(UINT64_MAX);  // It may be a lie.
+        reply.mutable_disk_job()->set_ready(command_line_.find("endless_job") == std::string::npos);
+        break;
+      case control::Request::kEndDiskJob:
+        if (!request.end_disk_job().complete()) break;
+        SetVolume(request.end_disk_job().id(), request.end_disk_job().volume());
+        kept_.clear();
+        break;
+      case control::Request::kExchangeDisk:
+        SetVolume(request.exchange_disk().id(), request.exchange_disk().image().volume());
+        kept_.clear();  // As a VMM closes what it does not stand on any more.
+        for (UniqueFd& kept : fds) kept_.push_back(std::move(kept));
+        break;
       case control::Request::kPlugDevice: {
         auto* state = built_.add_devices();
         state->set_id(request.plug_device().device().id());

@@ -1,0 +1,32 @@
+#include "server/volume/running_user.h"
+
+#include "server/guest/running_vmm.h"
+#include "server/guest/verbs_internal.h"
+
+namespace berth::server {
+namespace {
+
+// Its tables are read and written meanwhile.
+constexpr std::chrono::seconds kImageTimeout{60};
+
+}  // namespace
+
+std::optional<VolumeUser> FindRunningUser(GuestBook& book, const std::string& volume) {
+  const VolumeUsers users = UsersOfVolumes(book);
+  for (auto [user, end] = users.equal_range(volume); user != end; ++user) {
+    if (user->second.running && user->second.writes) return user->second;
+  }
+  return std::nullopt;
+}
+
+Status AskMonitor(Engine& engine, const VolumeUser& user, const std::string& verb, control::Request request) {
+  const GuestPtr guest = TRY(engine.book.Find(user.guest));
+  TRY(BeginOperation(guest, verb));
+  OperationScope scope(engine, guest);
+  TRY(CheckTransition(guest->Get(), Verb::kChangeDisk));
+  const std::shared_ptr<Vmm> vmm = TRY(RunningVmm(engine, user.guest));
+  TRY(vmm->Call(std::move(request), {}, kImageTimeout));
+  return Ok();
+}
+
+}  // namespace berth::server
