@@ -115,6 +115,8 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
     uint64_t host = 0;
     bool fresh = false;   // The host clusters have never been written to and read as zeroes.
     bool reuses = false;  // A place that the cluster has already.
+    // What the first and the last cluster take along of what is around the data: the rest of so many bytes.
+    uint64_t head_unit = 0, tail_unit = 0;
   };
   using AllocationList = std::list<Allocation>;
   struct WritePlan {
@@ -160,6 +162,7 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   int PlanWrite(uint64_t offset, uint64_t length, WritePlan* plan) EXCLUDES(mutex_);
   int PlanAllocation(uint64_t offset, uint64_t length, const Mapping& mapping, WritePlan* plan)
       REQUIRES(mutex_);
+  uint64_t CopyUnit(const L2Entry& old) const;
   int FillAllocation(const Allocation& allocation, uint64_t offset, uint64_t length,
                      std::span<const iovec> pieces) EXCLUDES(mutex_);
   int FinishAllocation(AllocationList::iterator allocation, uint64_t offset, uint64_t length, int error)
@@ -178,6 +181,8 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   // zero.cc
   int ZeroRange(const Request& request) EXCLUDES(mutex_);
   int ZeroPart(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  int ZeroSubclusters(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  int ZeroBytes(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
   int DiscardRange(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
   int ForgetClusters(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
   template <typename Change>

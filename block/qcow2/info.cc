@@ -56,12 +56,12 @@ bool Qcow2Image::PreallocatedSparsely() {
                  end = file()->size_bytes() >> header_.cluster_bits;
   const uint64_t threshold = std::max(real * 10 / 9, real + 2);
   uint64_t counted = 0;
-  for (uint64_t cluster = 0; cluster < end && counted <= threshold; ++cluster) {
+  for (uint64_t cluster = 0; cluster < end && counted < threshold; ++cluster) {
     uint64_t count = 0;
     if (refcounts_.Get(cluster, &count) != 0) return false;
     counted += count != 0;
   }
-  sparse_ = counted > threshold;
+  sparse_ = counted >= threshold;
   return *sparse_;
 }
 

@@ -113,9 +113,11 @@ int Qcow2Image::PlanAllocation(uint64_t offset, uint64_t length, const Mapping& 
   const uint64_t cluster = header_.cluster_bytes(), start = ClusterStart(offset);
   const bool placed = !mapping.entry.compressed() && (mapping.entry.host_offset() != 0 ||
                                                       (header_.has_data_file() && mapping.entry.copied()));
-  Allocation allocation{.guest = {start, cluster}};
+  Allocation allocation{
+      .guest = {start, cluster}, .head_unit = CopyUnit(mapping.entry), .tail_unit = CopyUnit(mapping.entry)};
   if (placed && mapping.entry.copied()) {
     allocation.reuses = true;
+    allocation.head_unit = allocation.tail_unit = unit_bytes();
     allocation.host = mapping.entry.host_offset();
     if (DataConflicts(allocation.host, cluster)) return EIO;
   } else {
@@ -138,6 +140,7 @@ int Qcow2Image::PlanAllocation(uint64_t offset, uint64_t length, const Mapping& 
       return error;
     }
     allocation.guest.size = got * cluster;
+    allocation.tail_unit = CopyUnit(LoadEntry(header_, slice, place.index + got - 1));
   }
   allocations_.push_back(allocation);
   *plan = {.length = std::min(length, allocation.guest.end() - offset),
@@ -190,12 +193,20 @@ int Qcow2Image::EnsureTable(uint64_t offset) {
   return 0;
 }
 
-// Writes the data, with what surrounds it in its first and last cluster as the guest sees that now.
+// A cluster that gets its first place takes along the rest of the subclusters that are written to; one that
+// is moved, and one in a file whose content is to be read without us, all of it.
+uint64_t Qcow2Image::CopyUnit(const L2Entry& old) const {
+  return old.compressed() || old.host_offset() != 0 || header_.has_data_file() ? header_.cluster_bytes()
+                                                                               : unit_bytes();
+}
+
+// Writes the data, with what surrounds it in its first and last cluster (or subcluster) as the guest sees
+// that now.
 int Qcow2Image::FillAllocation(const Allocation& allocation, uint64_t offset, uint64_t length,
                                std::span<const iovec> pieces) {
-  const uint64_t unit = header_.extended_l2() && allocation.reuses ? unit_bytes() : header_.cluster_bytes();
-  Range head{AlignDown(offset, unit), offset - AlignDown(offset, unit)};
-  Range tail{offset + length, AlignUp(offset + length, unit) - (offset + length)};
+  const uint64_t head_start = AlignDown(offset, allocation.head_unit), end = offset + length;
+  Range head{head_start, offset - head_start};
+  Range tail{end, AlignUp(end, allocation.tail_unit) - end};
   const auto needs_no_copy = [&](const Range& part) {
     if (part.size == 0) return true;
     if (!allocation.fresh || encryption_) return false;  // What nobody wrote is noise when it is deciphered.
@@ -259,7 +270,8 @@ int Qcow2Image::LinkClusters(const Allocation& allocation, uint64_t offset, uint
       const uint64_t end = std::min(offset + length - (allocation.guest.start + at), header_.cluster_bytes());
       const uint64_t written =
           AllOnes(8) >> (64 - ((end - 1) / unit_bytes() + 1)) & ~uint64_t{0} << first / unit_bytes();
-      entry.bitmap = allocation.reuses ? (old.bitmap | written) & ~(written << kSubclusters) : AllOnes(4);
+      const bool parts = allocation.reuses || CopyUnit(old) == unit_bytes();
+      entry.bitmap = parts ? (old.bitmap | written) & ~(written << kSubclusters) : AllOnes(4);
     }
     StoreEntry(header_, slice, place.index, entry);
     if (!allocation.reuses) Release(old);

@@ -46,8 +46,41 @@ int Qcow2Image::ForClusters(uint64_t offset, uint64_t length, Change change) {
   return 0;
 }
 
-// What does not fill its cluster is written as data, unless it reads as zeroes already.
+// Whole subclusters of one cluster read as zeroes from now on; a place that the cluster has it keeps.
+// ENOTSUP where they cannot be told apart.
+int Qcow2Image::ZeroSubclusters(uint64_t offset, uint64_t length) {
+  MutexLock lock(mutex_);
+  uint64_t turn = length;
+  WaitForTurn(&lock, offset, &turn);
+  if (const int error = EnsureTable(offset); error != 0) return error;
+  SlicePlace place;
+  uint8_t* slice = nullptr;
+  if (const int error = PlaceOf(offset, &place); error != 0) return error;
+  if (const int error = l2_.Load(place.slice_offset, &slice); error != 0) return error;
+  L2Entry entry = LoadEntry(header_, slice, place.index);
+  if (entry.compressed()) return ENOTSUP;
+  const uint64_t first = (offset - ClusterStart(offset)) / unit_bytes(), count = length / unit_bytes();
+  const uint64_t part = (~uint64_t{0} >> (64 - count)) << first;
+  if (KindOf(header_, entry, static_cast<unsigned>(first)) == Kind::kInvalid) return EIO;
+  entry.bitmap = (entry.bitmap & ~part) | part << kSubclusters;
+  return StoreAndRelease(place, entry, false);
+}
+
+// What does not fill its cluster.
 int Qcow2Image::ZeroPart(uint64_t offset, uint64_t length) {
+  const uint64_t unit = unit_bytes(), end = offset + length;
+  const uint64_t start = AlignUp(offset, unit),
+                 stop = end == size_ ? AlignUp(end, unit) : AlignDown(end, unit);
+  if (!header_.extended_l2() || start >= stop) return ZeroBytes(offset, length);
+  const int error = ZeroSubclusters(start, stop - start);
+  if (error == ENOTSUP) return ZeroBytes(offset, length);
+  if (error != 0) return error;
+  if (const int head = ZeroBytes(offset, start - offset); head != 0) return head;
+  return end > stop ? ZeroBytes(stop, end - stop) : 0;
+}
+
+// What does not fill its cluster, or subcluster, is written as data, unless it reads as zeroes already.
+int Qcow2Image::ZeroBytes(uint64_t offset, uint64_t length) {
   if (length == 0) return 0;
   {
     MutexLock lock(mutex_);
