@@ -71,10 +71,10 @@ JobProgress ImageJob::progress() {
 }
 
 // Waits as the rate demands before more is done.
-Status ImageJob::Advance(uint64_t bytes) {
+Status ImageJob::Advance(uint64_t bytes, bool copied) {
   MutexLock lock(mutex_);
   progress_.done_bytes += bytes;
-  rate_.Take(bytes);
+  if (copied) rate_.Take(bytes);
   while (!stop_) {
     const auto now = TokenBucket::Time::clock::now();
     const auto next = rate_.NextAt(now);
@@ -91,7 +91,7 @@ Status ImageJob::Stream(FormatImage& image) {
     const bool has_it = status.depth == 0 || status.zero;
     const uint64_t step = has_it ? status.length : std::min(status.length, kStepBytes);
     if (!has_it) TRY(ToStatus(image.Populate(at, step), "copy what is beneath a disk's image"));
-    TRY(Advance(step));
+    TRY(Advance(step, !has_it));
     at += step;
   }
   TRY(ToStatus(Flush(&image), "write what was copied"));
@@ -115,7 +115,7 @@ Status ImageJob::CopyDown(FormatImage& top, const Range& range) {
       TRY(ToStatus(Read(&top, at, buffer), "read a disk's image"));
       TRY(ToStatus(Write(base, at, buffer), "write to the image beneath"));
     }
-    TRY(Advance(step));
+    TRY(Advance(step, status.allocated && !status.zero));
     at += step;
   }
   return Ok();

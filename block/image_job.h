@@ -56,7 +56,8 @@ class ImageJob {
   Status Commit(FormatImage& image);
   Status Pass(FormatImage& top);
   Status CopyDown(FormatImage& top, const Range& range);
-  Status Advance(uint64_t bytes) EXCLUDES(mutex_);
+  // So many bytes of the disk further; `copied`: they count by the rate.
+  Status Advance(uint64_t bytes, bool copied) EXCLUDES(mutex_);
   Status WaitUntilNeeded() EXCLUDES(mutex_);
   void Stop() EXCLUDES(mutex_);
 

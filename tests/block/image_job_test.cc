@@ -173,6 +173,25 @@ TEST_F(ImageJobTest, AJobThatIsNotReadyIsNotCompleted) {
   EXPECT_EQ(Read(node_.get()), disk_);
 }
 
+// Only what is copied counts by the rate: this would take some hours.
+TEST_F(ImageJobTest, ALargeDiskThatHasLittleIsSoonDone) {
+  constexpr uint64_t kLarge = uint64_t{4} << 40;
+  Create("base", "", kLarge);
+  Create("top", "backing_file=base,backing_fmt=qcow2", kLarge);
+  ASSERT_EQ(Write(Opened("base", {.writable = true}).get(), kLarge / 2, std::vector<uint8_t>(4096, 1)), 0);
+  std::vector<LayerFiles> layers(2);
+  layers[0] = {.format = "qcow2", .image = *Open(scratch_ / "top", O_RDWR), .data = {}};
+  layers[1] = {.format = "qcow2", .image = *Open(scratch_ / "base", O_RDONLY), .data = {}};
+  node_ = *CreateImageNode(loop_.get(), engine_.get(), *OpenLayers(std::move(layers), {.writable = true}));
+  auto job = *ImageJob::Start(node_.get(), JobKind::kStream, uint64_t{256} << 20);
+  while (!job->progress().ready && job->progress().outcome) {
+  }
+  ASSERT_TRUE(job->Complete());
+  std::vector<uint8_t> read(4096);
+  EXPECT_EQ(ReadAt(node_.get(), kLarge / 2, read), 0);
+  EXPECT_EQ(read, std::vector<uint8_t>(4096, 1));
+}
+
 TEST_F(ImageJobTest, ADiskThatStandsAloneHasNothingToBringTogether) {
   Create("alone");
   node_ = *CreateImageNode(loop_.get(), engine_.get(), Opened("alone", {.writable = true}));
