@@ -38,7 +38,7 @@ class ImageJobCrash : public testing::TestWithParam<JobKind> {
       const std::string path = scratch / (file == kTop ? "top" : "base");
       CreateOptions options(kQcow2Format.create_options);
       EXPECT_TRUE(options.SetAll("cluster_size=4k"));
-      if (file == kTop) EXPECT_TRUE(options.SetAll("backing_file=base,backing_fmt=qcow2"));
+      EXPECT_TRUE(options.SetAll(file == kTop ? "backing_file=base,backing_fmt=qcow2" : ""));
       EXPECT_TRUE(options.Set("size", std::to_string(kDiskBytes)));
       ASSERT_TRUE(kQcow2Format.create(path, options));
       const auto image = *OpenImage(path, "qcow2", {.writable = true});
