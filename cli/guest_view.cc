@@ -35,6 +35,29 @@ std::string HostNodes(const Guest& guest) {
   return fmt::format("{}", fmt::join(nodes, ","));
 }
 
+// As the spec's defaults are.
+std::string DiskName(const berth::v1::GuestSpec& spec, int index) {
+  return spec.disks(index).id().empty() ? fmt::format("disk{}", index) : spec.disks(index).id();
+}
+
+// LUNs are given in the order of the disks that are on virtio-scsi.
+void PrintDisks(std::ostream& out, const berth::v1::GuestSpec& spec) {
+  using berth::v1::DiskSpec;
+  Table table({"DISK", "IMAGE", "IN THE GUEST"});
+  int next_lun = 0;
+  for (int i = 0; i < spec.disks_size(); ++i) {
+    const DiskSpec& disk = spec.disks(i);
+    const bool cd_rom = disk.kind() == DiskSpec::CD_ROM;
+    std::string place = "virtio-blk";
+    if (cd_rom || disk.bus() == DiskSpec::VIRTIO_SCSI)
+      place = fmt::format("virtio-scsi LUN {}{}", next_lun++, cd_rom ? ", CD-ROM" : "");
+    if (disk.read_only() && !cd_rom) place += ", read-only";
+    table.Add({DiskName(spec, i), disk.volume().empty() ? disk.path() : disk.volume(), place});
+  }
+  out << '\n';
+  table.Print(out);
+}
+
 }  // namespace
 
 std::string StateName(Guest::State state) { return Guest::State_Name(state); }
@@ -65,6 +88,7 @@ void PrintGuest(std::ostream& out, OutputFormat format, const Guest& guest) {
     out << "\nExpires unless it is started before "
         << google::protobuf::util::TimeUtil::ToString(guest.expire_time()) << '\n';
   }
+  if (guest.spec().disks_size() > 0) PrintDisks(out, guest.spec());
   if (!guest.claimed_devices().empty()) {
     out << '\n';
     Table devices({"DEVICE", "HOST DEVICE", "ADDRESS", "NODE", "IN THE GUEST"});

@@ -6,6 +6,7 @@
 #include "hw/virtio/net.h"
 #include "hw/virtio/pci_transport.h"
 #include "hw/virtio/rng.h"
+#include "hw/virtio/scsi.h"
 #include "vmm/disk_image.h"
 
 namespace berth::vmm {
@@ -73,6 +74,8 @@ DeviceBuilder::Function DeviceBuilder::Create(const v1::DeviceConfig& device) {
       return Virtio(device, TRY(Balloon(device)));
     case v1::DeviceConfig::kVirtioConsole:
       return Virtio(device, TRY(VirtioConsole()));
+    case v1::DeviceConfig::kScsi:
+      return Virtio(device, TRY(Scsi(device)));
     case v1::DeviceConfig::kVfio:
       return Assigned(device);
     case v1::DeviceConfig::KIND_NOT_SET:
@@ -83,13 +86,17 @@ DeviceBuilder::Function DeviceBuilder::Create(const v1::DeviceConfig& device) {
 
 DeviceBuilder::Function DeviceBuilder::Virtio(const v1::DeviceConfig& config,
                                               std::unique_ptr<VirtioDevice> device) {
-  built_.counters.emplace_back(config.id(), [counters = device->counters()] {
+  AddCounters(config.id(), device->counters());
+  return CreateVirtioPciFunction(config.id(), std::move(device), context_.memory, context_.io_loop,
+                                 context_.interrupts);
+}
+
+void DeviceBuilder::AddCounters(const std::string& id, std::vector<NamedCounter> counters) {
+  built_.counters.emplace_back(id, [counters = std::move(counters)] {
     CounterValues values;
     for (const NamedCounter& counter : counters) values.emplace_back(counter.name, counter.counter->value());
     return values;
   });
-  return CreateVirtioPciFunction(config.id(), std::move(device), context_.memory, context_.io_loop,
-                                 context_.interrupts);
 }
 
 DeviceBuilder::Function DeviceBuilder::Assigned(const v1::DeviceConfig& device) {
@@ -100,8 +107,8 @@ DeviceBuilder::Function DeviceBuilder::Assigned(const v1::DeviceConfig& device) 
   return function;
 }
 
-Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfig& device) {
-  const v1::BlockDevice& config = device.block();
+Result<std::shared_ptr<block::BlockNode>> DeviceBuilder::Disk(const std::string& id,
+                                                              const v1::BlockDevice& config) {
   auto disk =
       TRY(OpenDisk(config, fds_, {context_.io_loop, context_.io_engine, context_.confine_image_thread}));
   TRY(disk->Grow(config.size_bytes()));
@@ -110,19 +117,56 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfi
       block::CreateLimitNode(context_.io_loop, std::move(disk), LimitsOf(config.limits()));
   const std::shared_ptr<block::BlockNode> node = limits;
   if (HasMetadata(config) && !config.read_only()) built_.images.push_back(node);
-  const uint32_t queues = config.queues() != 0 ? config.queues() : context_.vcpus;
-  auto block =
-      TRY(CreateVirtioBlock({.name = device.id(),
-                             .serial = config.serial(),
-                             .queues = static_cast<uint16_t>(std::min<uint32_t>(queues, kMaxBlockQueues)),
-                             .read_only = config.read_only(),
-                             .discard = config.discard(),
-                             .write_through = config.write_through(),
-                             .logical_block_size_bytes = config.logical_block_size_bytes(),
-                             .physical_block_size_bytes = config.physical_block_size_bytes()},
-                            node));
-  built_.disks[device.id()] = {limits, image, block.get()};
+  built_.disks[id].limits = limits;
+  built_.disks[id].image = image;
+  return node;
+}
+
+uint16_t DeviceBuilder::Queues(uint32_t wanted, uint16_t most) const {
+  return static_cast<uint16_t>(std::min<uint32_t>(wanted != 0 ? wanted : context_.vcpus, most));
+}
+
+Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Block(const v1::DeviceConfig& device) {
+  const v1::BlockDevice& config = device.block();
+  auto block = TRY(CreateVirtioBlock({.name = device.id(),
+                                      .serial = config.serial(),
+                                      .queues = Queues(config.queues(), kMaxBlockQueues),
+                                      .read_only = config.read_only(),
+                                      .discard = config.discard(),
+                                      .write_through = config.write_through(),
+                                      .logical_block_size_bytes = config.logical_block_size_bytes(),
+                                      .physical_block_size_bytes = config.physical_block_size_bytes()},
+                                     TRY(Disk(device.id(), config))));
+  built_.disks[device.id()].grow = [raw = block.get()](uint64_t size_bytes) { return raw->Grow(size_bytes); };
   return block;
+}
+
+Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Scsi(const v1::DeviceConfig& device) {
+  std::vector<VirtioScsi::Unit> units;
+  for (const v1::ScsiUnit& unit : device.scsi().units()) {
+    const v1::BlockDevice& config = unit.disk();
+    units.push_back({{.kind = unit.cd_rom() ? ScsiUnitKind::kCdRom : ScsiUnitKind::kDisk,
+                      .name = unit.id(),
+                      .serial = config.serial(),
+                      .read_only = config.read_only(),
+                      .discard = config.discard(),
+                      .write_through = config.write_through(),
+                      .logical_block_size_bytes = config.logical_block_size_bytes(),
+                      .physical_block_size_bytes = config.physical_block_size_bytes()},
+                     TRY(Context(Disk(unit.id(), config), "unit " + unit.id()))});
+  }
+  const VirtioScsiOptions options{.name = device.id(),
+                                  .queues = Queues(device.scsi().queues(), kMaxScsiQueues)};
+  auto scsi = TRY(CreateVirtioScsi(options, std::move(units)));
+  for (int i = 0; i < device.scsi().units_size(); ++i) {
+    const std::string& id = device.scsi().units(i).id();
+    const auto lun = static_cast<uint32_t>(i);
+    AddCounters(id, scsi->unit_counters(lun));
+    built_.disks[id].grow = [raw = scsi.get(), lun](uint64_t size_bytes) {
+      return raw->Grow(lun, size_bytes);
+    };
+  }
+  return scsi;
 }
 
 Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Net(const v1::DeviceConfig& device) {

@@ -17,7 +17,6 @@
 #include "hw/memory/guest_memory.h"
 #include "hw/pci/bus.h"
 #include "hw/virtio/balloon.h"
-#include "hw/virtio/block.h"
 #include "hw/virtio/console.h"
 #include "hw/virtio/device.h"
 #include "kvm/cpuid.h"
@@ -49,7 +48,7 @@ using CounterValues = std::vector<std::pair<std::string, uint64_t>>;
 // The devices the machine itself has to do with; owned by their functions.
 struct BuiltDevices {
   std::vector<v1::DeviceState> states;
-  // By the device's id. Any thread, while the functions are there.
+  // By the device's id, or the disk's. Any thread, while the functions are there.
   std::vector<std::pair<std::string, std::function<CounterValues()>>> counters;
   std::map<std::string, const vfio::VfioPciFunction*> assigned;  // By the device's id.
   std::vector<hw::acpi::PciNode> nodes;  // Devices of the root bus, ports included, that have a NUMA node.
@@ -57,10 +56,10 @@ struct BuiltDevices {
   std::vector<std::weak_ptr<block::BlockNode>> images;
   struct Disk {
     std::weak_ptr<block::LimitNode> limits;
-    block::ImageNode* image = nullptr;  // That `limits` has, if it is a disk in a format.
-    hw::VirtioBlock* device = nullptr;
+    block::ImageNode* image = nullptr;                // That `limits` has, if it is a disk in a format.
+    std::function<Status(uint64_t size_bytes)> grow;  // On the loop of the devices.
   };
-  std::map<std::string, Disk> disks;  // By the device's id.
+  std::map<std::string, Disk> disks;  // By the disk's id.
   hw::VirtioBalloon* balloon = nullptr;
   hw::VirtioConsole* console = nullptr;
 };
@@ -82,6 +81,11 @@ class DeviceBuilder {
   Function Virtio(const v1::DeviceConfig& config, std::unique_ptr<hw::VirtioDevice> device);
   Function Assigned(const v1::DeviceConfig& device);
   Result<std::unique_ptr<hw::VirtioDevice>> Block(const v1::DeviceConfig& device);
+  Result<std::unique_ptr<hw::VirtioDevice>> Scsi(const v1::DeviceConfig& device);
+  // The disk with its limits, known by this id.
+  Result<std::shared_ptr<block::BlockNode>> Disk(const std::string& id, const v1::BlockDevice& config);
+  uint16_t Queues(uint32_t wanted, uint16_t most) const;
+  void AddCounters(const std::string& id, std::vector<NamedCounter> counters);
   Result<std::unique_ptr<hw::VirtioDevice>> Net(const v1::DeviceConfig& device);
   Result<std::unique_ptr<hw::VirtioDevice>> Balloon(const v1::DeviceConfig& device);
   Result<std::unique_ptr<hw::VirtioDevice>> VirtioConsole();

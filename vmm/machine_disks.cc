@@ -15,7 +15,11 @@ Result<BuiltDevices::Disk*> Machine::FindDisk(const std::string& id) {
 
 v1::BlockDevice* Machine::DiskConfig(const std::string& id) {
   for (v1::DeviceConfig& device : *config_.mutable_devices()) {
-    if (device.id() == id) return device.mutable_block();
+    if (device.has_block() && device.id() == id) return device.mutable_block();
+    if (!device.has_scsi()) continue;
+    for (v1::ScsiUnit& unit : *device.mutable_scsi()->mutable_units()) {
+      if (unit.id() == id) return unit.mutable_disk();
+    }
   }
   return nullptr;
 }
@@ -30,9 +34,9 @@ Status Machine::SetDiskLimits(const std::string& id, const v1::DiskIoLimits& lim
 Status Machine::GrowDisk(const std::string& id, uint64_t size_bytes) {
   TRY(CheckNotOver());
   TRY(CheckNoJob(id));
-  hw::VirtioBlock* const disk = TRY(FindDisk(id))->device;
+  const BuiltDevices::Disk* const disk = TRY(FindDisk(id));
   Status grown = Ok();
-  io_loop_->Call([&] { grown = disk->Grow(size_bytes); });
+  io_loop_->Call([&] { grown = disk->grow(size_bytes); });
   TRY(Context(std::move(grown), "disk " + id));
   DiskConfig(id)->set_size_bytes(size_bytes);
   return Ok();

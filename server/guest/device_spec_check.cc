@@ -69,8 +69,27 @@ Status CheckImage(const std::string& field, const v1::DiskSpec& disk) {
   return Ok();
 }
 
+// What the guest takes it for.
+Status CheckKind(const std::string& field, const v1::DiskSpec& disk) {
+  if (!v1::DiskSpec::Bus_IsValid(disk.bus()))
+    return BadField(field + ".bus", "unknown value {}", int{disk.bus()});
+  if (!v1::DiskSpec::Kind_IsValid(disk.kind()))
+    return BadField(field + ".kind", "unknown value {}", int{disk.kind()});
+  if (BusOf(disk) == v1::DiskSpec::VIRTIO_SCSI && disk.queue_count() != 0)
+    return BadField(field + ".queue_count", "disks on VIRTIO_SCSI share the queues of their controller");
+  if (disk.kind() != v1::DiskSpec::CD_ROM) return Ok();
+  if (BusOf(disk) != v1::DiskSpec::VIRTIO_SCSI) return BadField(field + ".bus", "a CD-ROM is on VIRTIO_SCSI");
+  if (!disk.read_only()) return BadField(field + ".read_only", "a CD-ROM is only read: it must be true");
+  if (disk.logical_block_size_bytes() != 0)
+    return BadField(field + ".logical_block_size_bytes", "a CD-ROM has blocks of 2048 bytes");
+  if (disk.physical_block_size_bytes() != 0)
+    return BadField(field + ".physical_block_size_bytes", "a CD-ROM has blocks of 2048 bytes");
+  return Ok();
+}
+
 Status CheckDisk(const std::string& field, const v1::DiskSpec& disk) {
   TRY(CheckImage(field, disk));
+  TRY(CheckKind(field, disk));
   if (disk.serial().size() > kMaxSerialBytes)
     return BadField(field + ".serial", "is over {} bytes", kMaxSerialBytes);
   for (char c : disk.serial()) {
@@ -294,6 +313,10 @@ Status CheckDevices(const v1::GuestSpec& spec) {
                          std::max({spec.memory().nodes_size(), spec.memory().node_count(), 1})));
   }
   std::set<std::string> ids;
+  const bool has_scsi = std::any_of(spec.disks().begin(), spec.disks().end(), [](const v1::DiskSpec& disk) {
+    return BusOf(disk) == v1::DiskSpec::VIRTIO_SCSI;
+  });
+  if (has_scsi) ids.insert(kScsiControllerId);
   const auto check_id = [&](const std::string& field, const std::string& given,
                             const std::string& id) -> Status {
     if (!given.empty() && !IsWord(given, kMaxDeviceIdBytes)) {
@@ -319,6 +342,11 @@ Status CheckDevices(const v1::GuestSpec& spec) {
     TRY(CheckAssignedDevice(field, spec.assigned_devices(i)));
   }
   return Ok();
+}
+
+v1::DiskSpec::Bus BusOf(const v1::DiskSpec& disk) {
+  if (disk.bus() != v1::DiskSpec::BUS_UNSPECIFIED) return disk.bus();
+  return disk.kind() == v1::DiskSpec::CD_ROM ? v1::DiskSpec::VIRTIO_SCSI : v1::DiskSpec::VIRTIO_BLK;
 }
 
 std::string DiskId(const v1::GuestSpec& spec, int index) {

@@ -40,8 +40,14 @@ Result<bool> VmmHas(GuestEntry& guest, const v1::PendingDiskChange& change) {
   describe.mutable_describe();
   const control::Reply reply = TRY(vmm->Call(std::move(describe)));
   const auto& devices = reply.description().machine().devices();
+  const auto is_it = [&](const std::string& id, const control::BlockDevice& disk) {
+    return id == change.disk_id() && disk.volume() == change.volume();
+  };
   return std::any_of(devices.begin(), devices.end(), [&](const control::DeviceConfig& device) {
-    return device.id() == change.disk_id() && device.block().volume() == change.volume();
+    const auto& units = device.scsi().units();
+    return is_it(device.id(), device.block()) ||
+           std::any_of(units.begin(), units.end(),
+                       [&](const control::ScsiUnit& unit) { return is_it(unit.id(), unit.disk()); });
   });
 }
 

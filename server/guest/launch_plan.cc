@@ -155,11 +155,7 @@ class Planner {
   }
 
   // What an image in a format stands on is known once it is open.
-  void AddDisk(int index) {
-    const v1::DiskSpec& disk = spec_.disks(index);
-    control::DeviceConfig* device = machine_->add_devices();
-    device->set_id(DiskId(spec_, index));
-    control::BlockDevice* block = device->mutable_block();
+  void FillDisk(const v1::DiskSpec& disk, control::BlockDevice* block) {
     block->set_image_fd(Add(DiskImage(disk)));
     block->set_volume(disk.volume());
     block->set_read_only(disk.read_only());
@@ -171,6 +167,32 @@ class Planner {
     block->set_write_through(disk.cache() == v1::DiskSpec::WRITE_THROUGH);
     block->set_size_bytes(static_cast<uint64_t>(disk.size_bytes()));
     if (disk.has_io_limits()) *block->mutable_limits() = ToControlLimits(disk.io_limits());
+  }
+
+  void AddDisk(int index) {
+    const v1::DiskSpec& disk = spec_.disks(index);
+    if (BusOf(disk) != v1::DiskSpec::VIRTIO_BLK) return;
+    control::DeviceConfig* device = machine_->add_devices();
+    device->set_id(DiskId(spec_, index));
+    FillDisk(disk, device->mutable_block());
+  }
+
+  // All of them on one controller.
+  void AddScsiDisks() {
+    control::ScsiController* controller = nullptr;
+    for (int i = 0; i < spec_.disks_size(); ++i) {
+      const v1::DiskSpec& disk = spec_.disks(i);
+      if (BusOf(disk) != v1::DiskSpec::VIRTIO_SCSI) continue;
+      if (controller == nullptr) {
+        control::DeviceConfig* device = machine_->add_devices();
+        device->set_id(kScsiControllerId);
+        controller = device->mutable_scsi();
+      }
+      control::ScsiUnit* unit = controller->add_units();
+      unit->set_id(DiskId(spec_, i));
+      unit->set_cd_rom(disk.kind() == v1::DiskSpec::CD_ROM);
+      FillDisk(disk, unit->mutable_disk());
+    }
   }
 
   void AddNetworkInterface(int index) {
@@ -302,9 +324,14 @@ class Planner {
     const uint64_t assigned = spec_.assigned_devices_size() + spec_.hot_plug_ports_size();
     // VFIO pins all of the guest's memory, once, in one container.
     plan_.limits.locked_memory_bytes = kLockedOverheadBytes + (HasVfio() ? MemorySize(spec_) : 0);
-    plan_.limits.open_files =
-        kOwnFiles + kFilesPerDevice * machine_->devices_size() + kFilesPerAssignedDevice * assigned;
+    plan_.limits.open_files = kOwnFiles + kFilesPerDevice * (machine_->devices_size() + ScsiDisks()) +
+                              kFilesPerAssignedDevice * assigned;
     plan_.limits.user = settings_.first_user + static_cast<uint32_t>(stored_.slot);
+  }
+
+  int64_t ScsiDisks() const {
+    return std::count_if(spec_.disks().begin(), spec_.disks().end(),
+                         [](const v1::DiskSpec& disk) { return BusOf(disk) == v1::DiskSpec::VIRTIO_SCSI; });
   }
 
   // Now, or when a device is attached.
@@ -316,6 +343,7 @@ class Planner {
     AddMemory();
     AddBoot();
     for (int i = 0; i < spec_.disks_size(); ++i) AddDisk(i);
+    AddScsiDisks();
     for (int i = 0; i < spec_.network_interfaces_size(); ++i) AddNetworkInterface(i);
     for (size_t i = 0; i < devices.size(); ++i) AddAssignedDevice(devices[i], static_cast<int>(i));
     AddHotPlugPorts();

@@ -52,9 +52,13 @@ Result<std::vector<UniqueFd>> OpenDescriptors(HostEffects& host, const std::vect
       fds.push_back(TRY(host.Open(descriptor)));
     }
   }
+  const auto add_image = [&](vmm::v1::BlockDevice* disk) {
+    AddBeneath(std::move(images.at(disk->image_fd())), &fds, disk);
+  };
   for (auto& device : *build->mutable_machine()->mutable_devices()) {
-    if (device.has_block()) {
-      AddBeneath(std::move(images.at(device.block().image_fd())), &fds, device.mutable_block());
+    if (device.has_block()) add_image(device.mutable_block());
+    if (device.has_scsi()) {
+      for (auto& unit : *device.mutable_scsi()->mutable_units()) add_image(unit.mutable_disk());
     }
     if (!device.has_vfio()) continue;
     const HostEffects::VfioDevice& vfio = found.at(device.vfio().group_fd());

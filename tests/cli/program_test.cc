@@ -195,6 +195,22 @@ class ProgramTest : public testing::Test {
   std::ostringstream out, err;
 };
 
+TEST_F(ProgramTest, ShowListsTheDisks) {
+  auto* const spec = guests.guest.mutable_spec();
+  spec->add_disks()->set_path("/srv/a.img");
+  auto* const data = spec->add_disks();
+  data->set_id("data");
+  data->set_volume("pools/fast/volumes/data");
+  data->set_bus(berth::v1::DiskSpec::VIRTIO_SCSI);
+  auto* const cd = spec->add_disks();
+  cd->set_path("/srv/b.iso");
+  cd->set_kind(berth::v1::DiskSpec::CD_ROM);
+  EXPECT_EQ(Berth({"guest", "show", "web"}), 0) << err.str();
+  EXPECT_THAT(out.str(), HasSubstr("disk0  /srv/a.img               virtio-blk\n"
+                                   "data   pools/fast/volumes/data  virtio-scsi LUN 0\n"
+                                   "disk2  /srv/b.iso               virtio-scsi LUN 1, CD-ROM\n"));
+}
+
 TEST_F(ProgramTest, CreateSendsTheSpecAndTellsTheOperation) {
   EXPECT_EQ(Berth({"guest", "create", "web", "-f", scratch / "spec.yaml", "--start"}), 0) << err.str();
   EXPECT_EQ(guests.created.guest_id(), "web");

@@ -169,6 +169,51 @@ TEST_F(VmmProcessTest, TheBalloonIsRead) {
   EXPECT_EQ(without->Ask(read).error().code(), Code::kFailedPrecondition);
 }
 
+// A unit of 1 MiB.
+v1::ScsiUnit* AddUnit(const std::string& id, v1::ScsiController* controller, std::vector<UniqueFd>& fds) {
+  v1::ScsiUnit* unit = controller->add_units();
+  unit->set_id(id);
+  unit->mutable_disk()->set_image_fd(static_cast<uint32_t>(fds.size()));
+  fds.emplace_back(::memfd_create("image", MFD_CLOEXEC));
+  EXPECT_EQ(::ftruncate(fds.back().get(), 1 << 20), 0);
+  return unit;
+}
+
+TEST_F(VmmProcessTest, DisksOfEveryKindGrowAndAreLimited) {
+  auto vmm = *VmmProcess::Create(kForever, [](v1::MachineConfig& config, std::vector<UniqueFd>& fds) {
+    v1::DeviceConfig* block = config.add_devices();
+    block->set_id("one");
+    block->mutable_block()->set_image_fd(static_cast<uint32_t>(fds.size()));
+    fds.emplace_back(::memfd_create("image", MFD_CLOEXEC));
+    ASSERT_EQ(::ftruncate(fds.back().get(), 1 << 20), 0);
+    v1::DeviceConfig* scsi = config.add_devices();
+    scsi->set_id("scsi");
+    AddUnit("other", scsi->mutable_scsi(), fds);
+    AddUnit("two", scsi->mutable_scsi(), fds);
+  });
+  for (const char* id : {"one", "two"}) {
+    v1::Request grow, limit;
+    grow.mutable_grow_disk()->set_id(id);
+    grow.mutable_grow_disk()->set_size_bytes(2 << 20);
+    limit.mutable_set_disk_limits()->set_id(id);
+    limit.mutable_set_disk_limits()->mutable_limits()->set_bytes(1 << 20);
+    EXPECT_TRUE(vmm->Ask(grow)) << id;
+    EXPECT_TRUE(vmm->Ask(limit)) << id;
+  }
+  v1::Request describe, unknown;
+  describe.mutable_describe();
+  unknown.mutable_grow_disk()->set_id("scsi");
+  EXPECT_EQ(vmm->Ask(unknown).error().code(), Code::kNotFound);
+  const auto reply = vmm->Ask(describe);
+  ASSERT_TRUE(reply) << reply.error().message();
+  const auto& devices = reply->description().machine().devices();
+  for (const v1::BlockDevice& disk : {devices[0].block(), devices[1].scsi().units(1).disk()}) {
+    EXPECT_EQ(disk.size_bytes(), 2u << 20);
+    EXPECT_EQ(disk.limits().bytes(), 1u << 20);
+  }
+  EXPECT_EQ(devices[1].scsi().units(0).disk().size_bytes(), 0u);
+}
+
 TEST_F(VmmProcessTest, AllKindsOfDevicesAreBuiltAndReset) {
   const auto add = [](v1::MachineConfig& config, std::vector<UniqueFd>& fds) {
     UniqueFd image(::memfd_create("image", MFD_CLOEXEC));
@@ -177,6 +222,10 @@ TEST_F(VmmProcessTest, AllKindsOfDevicesAreBuiltAndReset) {
     disk->set_id("disk");
     disk->mutable_block()->set_image_fd(static_cast<uint32_t>(fds.size()));
     fds.push_back(std::move(image));
+    v1::DeviceConfig* scsi = config.add_devices();
+    scsi->set_id("scsi");
+    AddUnit("data", scsi->mutable_scsi(), fds);
+    AddUnit("cd", scsi->mutable_scsi(), fds)->set_cd_rom(true);
     config.add_devices()->mutable_rng();
     config.add_devices()->mutable_balloon();
     config.add_devices()->mutable_virtio_console();
@@ -191,7 +240,8 @@ TEST_F(VmmProcessTest, AllKindsOfDevicesAreBuiltAndReset) {
   const auto reply = vmm->Ask(read_counters);
   ASSERT_TRUE(reply);
   for (const auto& counter : reply->counters().counters()) names.insert(counter.name());
-  EXPECT_THAT(names, testing::IsSupersetOf({"vcpu0/exits", "disk/read_bytes", "ports/unclaimed"}));
+  EXPECT_THAT(names, testing::IsSupersetOf({"vcpu0/exits", "disk/read_bytes", "scsi/kicks", "data/read_bytes",
+                                            "cd/read_bytes", "ports/unclaimed"}));
   EXPECT_TRUE(vmm->Ask(Quit()));
   EXPECT_EQ(vmm->Wait(), 0);
 }

@@ -93,6 +93,28 @@ TEST(LaunchPlan, DisksAreOpenedAsTheyAreUsed) {
   EXPECT_THAT(file(2).beneath, ElementsAre("/base"));
 }
 
+TEST(LaunchPlan, DisksOnVirtioScsiShareAController) {
+  const LaunchPlan plan = PlanFor(R"(disks { path: "/a" bus: VIRTIO_SCSI serial: "A" } disks { path: "/b" }
+                                     disks { id: "cd" path: "/c" kind: CD_ROM read_only: true })")
+                              .plan;
+  const auto& devices = plan.build.machine().devices();
+  ASSERT_EQ(devices.size(), 2);
+  EXPECT_EQ(devices[0].id(), "disk1");
+  EXPECT_EQ(devices[1].id(), "scsi");
+  const auto& units = devices[1].scsi().units();
+  ASSERT_EQ(units.size(), 2);
+  const auto file = [&](int i) {
+    return std::get<FileDescriptor>(plan.descriptors[units[i].disk().image_fd()]);
+  };
+  EXPECT_EQ(units[0].id(), "disk0");
+  EXPECT_EQ(units[0].disk().serial(), "A");
+  EXPECT_FALSE(units[0].cd_rom());
+  EXPECT_TRUE(file(0).path == "/a" && file(0).writable);
+  EXPECT_EQ(units[1].id(), "cd");
+  EXPECT_TRUE(units[1].cd_rom() && units[1].disk().read_only());
+  EXPECT_TRUE(file(1).path == "/c" && !file(1).writable);
+}
+
 TEST(LaunchPlan, ANetworkInterfaceIsATapOnItsBridge) {
   const LaunchPlan plan =
       PlanFor("network_interfaces { bridge: 'br0' queue_pair_count: 2 mac_address: '52:54:00:12:34:56' }",

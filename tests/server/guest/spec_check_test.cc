@@ -31,6 +31,8 @@ TEST(CheckSpec, TakesASpecWithEverything) {
     disks { path: "/var/lib/disk.img" serial: "DISK-1" logical_block_size_bytes: 512
             physical_block_size_bytes: 4096 cache: DIRECT discard: true queue_count: 2 }
     disks { id: "data" path: "/var/lib/data.img" read_only: true }
+    disks { id: "logs" path: "/var/lib/logs.img" bus: VIRTIO_SCSI kind: DISK logical_block_size_bytes: 4096 }
+    disks { id: "cd" path: "/var/lib/cd.iso" kind: CD_ROM read_only: true }
     network_interfaces { bridge: "br0" mac_address: "52:54:00:12:34:56" mtu: 9000 queue_pair_count: 4 }
     assigned_devices { pci_address: "0000:03:00.0" }
     assigned_devices { virtual_function { physical_function: "0000:01:00.0" index: 0 mac_address: "52:54:00:00:00:07" vlan_id: 7 } }
@@ -107,6 +109,16 @@ INSTANTIATE_TEST_SUITE_P(
         BadSpec{"disks { path: '/x' beneath_paths: ['/y', 'z'] }", "disks[0].beneath_paths[1]"},
         BadSpec{"disks { path: '/x' read_only: true discard: true }", "disks[0].discard"},
         BadSpec{"disks { path: '/x' queue_count: 17 }", "disks[0].queue_count"},
+        BadSpec{"disks { path: '/x' queue_count: 2 bus: VIRTIO_SCSI }", "disks[0].queue_count"},
+        BadSpec{"disks { path: '/x' bus: 17 }", "disks[0].bus"},
+        BadSpec{"disks { path: '/x' kind: 17 }", "disks[0].kind"},
+        BadSpec{"disks { path: '/x' kind: CD_ROM read_only: true bus: VIRTIO_BLK }", "disks[0].bus"},
+        BadSpec{"disks { path: '/x' kind: CD_ROM }", "disks[0].read_only"},
+        BadSpec{"disks { path: '/x' kind: CD_ROM read_only: true logical_block_size_bytes: 512 }",
+                "disks[0].logical_block_size_bytes"},
+        BadSpec{"disks { path: '/x' kind: CD_ROM read_only: true physical_block_size_bytes: 4096 }",
+                "disks[0].physical_block_size_bytes"},
+        BadSpec{"disks { path: '/x' id: 'scsi' } disks { path: '/y' bus: VIRTIO_SCSI }", "disks[0].id"},
         BadSpec{"network_interfaces { }", "network_interfaces[0].bridge"},
         BadSpec{"network_interfaces { bridge: 'br0/../x' }", "network_interfaces[0].bridge"},
         BadSpec{"network_interfaces { bridge: 'br0' mac_address: '01:00:00:00:00:01' }",
