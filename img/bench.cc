@@ -152,7 +152,7 @@ class Bench {
     --left_;
     *offset = next_offset_;
     next_offset_ += request_.step_bytes;
-    next_offset_ = image_->size_bytes() <= request_.step_bytes ? 0 : next_offset_ % image_->size_bytes();
+    next_offset_ = image_->size_bytes() == 0 ? 0 : next_offset_ % image_->size_bytes();
     *flush = request_.flush_interval != 0 && ++since_flush_ == request_.flush_interval;
     if (*flush) since_flush_ = 0;
     if (*flush) flushing_ = true;
