@@ -201,17 +201,19 @@ TEST_F(ImageJobTest, ADiskThatStandsAloneHasNothingToBringTogether) {
 // Requests that go past the images are waited for by a flush of the job's: ending it must let them end.
 TEST_F(ImageJobTest, AJobIsEndedWhileRequestsAreUnderWay) {
   MakeDisk();
-  std::vector<uint8_t> bytes(64 << 10, 9);
-  const iovec piece{bytes.data(), bytes.size()};
+  constexpr uint64_t kEach = 64 << 10;
+  std::vector<uint8_t> bytes(64 * kEach);
+  std::vector<iovec> pieces;
+  for (size_t i = 0; i < 64; ++i) pieces.push_back({&bytes[i * kEach], kEach});
   for (int round = 0; round < 20; ++round) {
     auto job = *ImageJob::Start(node_.get(), JobKind::kStream, 0);
-    std::vector<Request> requests(64);
+    std::vector<Request> requests(pieces.size());
     List<Request> batch;
     for (size_t i = 0; i < requests.size(); ++i) {
       requests[i].op = i % 2 == 0 ? Op::kRead : Op::kDiscard;
-      requests[i].offset = i * bytes.size();
-      requests[i].length = bytes.size();
-      if (i % 2 == 0) requests[i].pieces = {&piece, 1};
+      requests[i].offset = i * kEach;
+      requests[i].length = kEach;
+      if (i % 2 == 0) requests[i].pieces = {&pieces[i], 1};
       requests[i].error = -1;
       requests[i].done = [](Request*) {};
       batch.PushBack(&requests[i]);
