@@ -103,7 +103,7 @@ Result<std::vector<UniqueFd>> Listeners(const ServeArguments& arguments) {
   return listeners;
 }
 
-Result<std::shared_ptr<block::FormatImage>> OpenImage(const ServeArguments& arguments) {
+Result<std::unique_ptr<block::FormatImage>> OpenImage(const ServeArguments& arguments) {
   block::OpenFlags flags = arguments.flags;
   flags.writable = !arguments.read_only;
   auto image = TRY(Context(OpenQuietly(arguments.source, flags),
@@ -117,9 +117,9 @@ Result<std::shared_ptr<block::FormatImage>> OpenImage(const ServeArguments& argu
     auto window = TRY(block::CreateRawImage(
         std::move(image), {.offset_bytes = arguments.offset, .read_only = arguments.read_only}));
     window->SetIdentity(driver, filename);
-    return std::shared_ptr<block::FormatImage>(std::move(window));
+    return std::unique_ptr<block::FormatImage>(std::move(window));
   }
-  return std::shared_ptr<block::FormatImage>(static_cast<block::FormatImage*>(image.release()));
+  return std::unique_ptr<block::FormatImage>(static_cast<block::FormatImage*>(image.release()));
 }
 
 // The parent waits for this end of a pipe until the child serves, or has said why not.
@@ -204,15 +204,21 @@ Status Serve(const ServeArguments& arguments) {
   const UniqueFd signals(::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals) return FailErrno(errno, "watch for signals");
   TRY(loop->Watch(signals.get(), EPOLLIN, [&](uint32_t) { loop->Stop(); }));
+  const auto ready = [&]() -> Status {
+    if (!arguments.pid_file.empty()) {
+      TRY(WritePid(arguments.pid_file));
+      pid_file.path = arguments.pid_file;
+    }
+    daemon.Ready();
+    return Ok();
+  };
+  if (arguments.vhost_user)
+    return ServeVhostUser(loop.get(), std::move(listeners[0]), std::move(image), arguments, ready);
   auto server = TRY(nbd::Server::Create(loop.get(), std::move(image), std::move(options), [&] {
     if (!arguments.persistent) loop->Stop();
   }));
   for (UniqueFd& listener : listeners) TRY(server->Listen(std::move(listener)));
-  if (!arguments.pid_file.empty()) {
-    TRY(WritePid(arguments.pid_file));
-    pid_file.path = arguments.pid_file;
-  }
-  daemon.Ready();
+  TRY(ready());
   loop->Run();
   return Ok();
 }

@@ -3,10 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/event_loop.h"
+#include "base/unique_fd.h"
+#include "block/format_image.h"
 #include "img/tool.h"
 
 namespace berth::img {
@@ -30,12 +35,19 @@ struct ServeArguments {
   bool fork = false;
   bool list = false;
   bool allocation_depth = false;
+  bool vhost_user = false;
+  uint16_t queues = 1;  // Of the virtio device.
   std::vector<std::string> bitmaps{};
   block::OpenFlags flags{};
 };
 
 // Complains and ends the process where they are wrong.
 ServeArguments ParseServeArguments(int argc, char** argv);
+
+// Serves the image at the listening socket as a virtio-blk device to one virtual machine at a time, until one
+// has gone, or a signal comes.
+Status ServeVhostUser(EventLoop* loop, UniqueFd listener, std::unique_ptr<block::FormatImage> image,
+                      const ServeArguments& arguments, const std::function<Status()>& ready);
 
 // Lists what another server exports (-L); the process' status.
 int ListExports(const ServeArguments& arguments);

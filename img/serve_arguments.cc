@@ -3,6 +3,7 @@
 
 #include "block/nbd/protocol.h"
 #include "block/options.h"
+#include "hw/virtio/block.h"
 #include "img/object.h"
 #include "img/serve.h"
 
@@ -28,6 +29,8 @@ enum ServeOption : int {
   kFork,
   kPidFile,
   kHandshakeLimit,
+  kVhostUser,
+  kNumQueues,
 };
 
 const option kLongOptions[] = {
@@ -65,10 +68,12 @@ const option kLongOptions[] = {
     {"fork", no_argument, nullptr, kFork},
     {"pid-file", required_argument, nullptr, kPidFile},
     {"handshake-limit", required_argument, nullptr, kHandshakeLimit},
+    {"vhost-user", no_argument, nullptr, kVhostUser},
+    {"num-queues", required_argument, nullptr, kNumQueues},
     {},
 };
 
-constexpr std::string_view kHelp = R"(Serves a disk image to NBD clients.
+constexpr std::string_view kHelp = R"(Serves a disk image to NBD clients, or to a virtual machine.
 
   -p, --port=PORT          TCP port (10809)                -b, --bind=ADDRESS     address to listen at (0.0.0.0)
   -k, --socket=PATH        listen at a Unix socket         -e, --shared=NUM       connections at once (1; 0: many)
@@ -82,6 +87,8 @@ constexpr std::string_view kHelp = R"(Serves a disk image to NBD clients.
   --aio=MODE, --discard=MODE, --detect-zeroes=off          --image-opts           the file is a list of options
   --object=TYPE,id=ID,…    TLS credentials                 --tls-creds=ID         which of them to use
   --tls-hostname=NAME      whose certificate -L expects    --handshake-limit=SECONDS
+  --vhost-user             to a virtual machine, as a virtio-blk device (with -k); one at a time
+  --num-queues=NUM         of that device (1)
   --fork                   go on in the background         --pid-file=PATH
   -v, --verbose            -h, --help                      -V, --version
 
@@ -116,6 +123,7 @@ class Parser {
  private:
   void Take(int found);
   void CheckAll(std::span<char* const> rest);
+  void CheckVhostUser() const;
 
   ServeArguments got_;
   const char* argv0_ = "";
@@ -227,10 +235,25 @@ void Parser::Take(int found) {
     case kHandshakeLimit:
       got_.handshake_seconds = static_cast<int>(Number(::optarg, 86'400, "handshake limit"));
       break;
+    case kVhostUser:
+      got_.vhost_user = true;
+      break;
+    case kNumQueues:
+      got_.queues = static_cast<uint16_t>(Number(::optarg, hw::kMaxBlockQueues, "number of queues"));
+      break;
     default:
       Complain("Try `{} --help' for more information.", argv0_);
       std::exit(1);
   }
+}
+
+void Parser::CheckVhostUser() const {
+  if (got_.socket.empty()) Die("--vhost-user needs the socket's path: -k");
+  if (got_.queues == 0) Die("a device has one queue at least");
+  if (got_.shared != 1) Die("a virtio device has one virtual machine: --vhost-user does not go with -e");
+  if (!got_.tls_id.empty() || !got_.name.empty() || !got_.description.empty() || !got_.bitmaps.empty() ||
+      got_.allocation_depth)
+    Die("names, descriptions, bitmaps, depths and TLS are NBD's: they do not go with --vhost-user");
 }
 
 void Parser::CheckAll(std::span<char* const> rest) {
@@ -252,6 +275,7 @@ void Parser::CheckAll(std::span<char* const> rest) {
     fmt::print(stderr, "Try `{} --help' for more information.\n", argv0_);
     std::exit(1);
   }
+  if (got_.vhost_user) CheckVhostUser();
   if (got_.name.size() > block::nbd::kMaxStringBytes) Die("export name '{}' too long", got_.name);
   if (got_.description.size() > block::nbd::kMaxStringBytes)
     Die("description '{}' too long", got_.description);

@@ -36,6 +36,8 @@ Result<std::unique_ptr<VirtQueue>> VirtQueue::Create(const GuestMemory* memory, 
   if (!packed && !IsPowerOfTwo(layout.size)) {
     return Fail(Code::kInvalidArgument, "a split queue of {} entries, not a power of two", layout.size);
   }
+  if (packed && layout.first != 0)
+    return Fail(Code::kUnimplemented, "a packed queue that goes on at entry {}", layout.first);
   return packed ? CreatePackedQueue(memory, layout, features, kick_fd, call_fd)
                 : CreateSplitQueue(memory, layout, features, kick_fd, call_fd);
 }

@@ -32,6 +32,7 @@ struct QueueLayout {
   uint64_t descriptor_area = 0;  // Guest-physical; split: descriptor table, packed: descriptor ring.
   uint64_t driver_area = 0;      // Split: available ring, packed: driver event suppression.
   uint64_t device_area = 0;      // Split: used ring, packed: device event suppression.
+  uint16_t first = 0;  // Index of the first entry that no device has seen yet, where a queue goes on (split).
 };
 
 // A chain of buffers the driver made available. Addresses and lengths are as the guest wrote them; translate
@@ -50,9 +51,9 @@ class VirtQueue {
  public:
   virtual ~VirtQueue() = default;
 
-  // Checks the layout (alignment, all of it in RAM) and starts with empty rings. `memory` and the descriptors
-  // outlive the queue. `kick_fd` is signalled by the driver's doorbell; `call_fd` interrupts the driver (-1:
-  // no vector). INVALID_ARGUMENT for a layout that is not allowed.
+  // Checks the layout (alignment, all of it in RAM) and starts with empty rings, at `first`. `memory` and the
+  // descriptors outlive the queue. `kick_fd` is signalled by the driver's doorbell; `call_fd` interrupts the
+  // driver (-1: no vector). INVALID_ARGUMENT for a layout that is not allowed.
   static Result<std::unique_ptr<VirtQueue>> Create(const GuestMemory* memory, const QueueLayout& layout,
                                                    uint64_t features, int kick_fd, int call_fd);
 

@@ -27,7 +27,10 @@ class SplitQueue final : public VirtQueue {
         size_(layout.size),
         descriptors_(descriptors),
         available_(available),
-        used_(used) {}
+        used_(used),
+        next_(layout.first),
+        used_index_(layout.first),
+        notified_index_(layout.first) {}
 
   Result<bool> PopInto(DescriptorChain* chain) override {
     if (broken_) return Fail(Code::kFailedPrecondition, "the queue is broken until its reset");
@@ -162,9 +165,9 @@ class SplitQueue final : public VirtQueue {
   const uint8_t* const descriptors_;
   const uint8_t* const available_;
   uint8_t* const used_;
-  uint16_t next_ = 0;  // Index of the next available entry, free-running as all of these.
-  uint16_t used_index_ = 0;
-  uint16_t notified_index_ = 0;
+  uint16_t next_;  // Index of the next available entry, free-running as all of these.
+  uint16_t used_index_;
+  uint16_t notified_index_;
   uint32_t in_flight_ = 0;
   bool kicks_ = true;
   bool broken_ = false;
