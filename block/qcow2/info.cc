@@ -46,6 +46,8 @@ nlohmann::ordered_json Qcow2Image::SpecificInfo() const {
 }
 
 // Whether far more clusters are counted than the file has room for: then mapped clusters may be holes of it.
+// (qemu-img takes one less for far more: its own files have no holes in clusters that were written to, as
+// ours have.)
 bool Qcow2Image::PreallocatedSparsely() {
   MutexLock lock(mutex_);
   if (sparse_) return *sparse_;
@@ -56,12 +58,12 @@ bool Qcow2Image::PreallocatedSparsely() {
                  end = file()->size_bytes() >> header_.cluster_bits;
   const uint64_t threshold = std::max(real * 10 / 9, real + 2);
   uint64_t counted = 0;
-  for (uint64_t cluster = 0; cluster < end && counted < threshold; ++cluster) {
+  for (uint64_t cluster = 0; cluster < end && counted <= threshold; ++cluster) {
     uint64_t count = 0;
     if (refcounts_.Get(cluster, &count) != 0) return false;
     counted += count != 0;
   }
-  sparse_ = counted >= threshold;
+  sparse_ = counted > threshold;
   return *sparse_;
 }
 
