@@ -10,6 +10,7 @@
 #include "mdev/mdev.h"
 #include "server/guest/device_spec_check.h"
 #include "server/guest/open_descriptors.h"
+#include "server/guest/running_vmm.h"
 #include "server/volume/pools.h"
 #include "server/volume/volume_chain.h"
 #include "server/volume/volume_facts.h"
@@ -154,10 +155,7 @@ Status RecordDiskChange(Engine& engine, GuestEntry& guest, const VolumeDisk& dis
 Status HandOver(GuestEntry& guest, const VolumeDisk& disk, const VolumeName& volume,
                 std::vector<ImageFiles> layers) {
   const std::shared_ptr<Vmm> vmm = guest.GetVmm();
-  if (!vmm) {
-    return Fail(Error(Code::kFailedPrecondition, fmt::format("{} is ending", guest.name))
-                    .Reason("GUEST_NOT_RUNNING"));
-  }
+  if (!vmm) return GuestEnding(guest.name);
   control::Request request;
   request.mutable_exchange_disk()->set_id(disk.id);
   control::BlockDevice* const image = request.mutable_exchange_disk()->mutable_image();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/guest/running_vmm.h"
+
 namespace berth::server {
 namespace {
 
@@ -15,8 +17,7 @@ Result<std::shared_ptr<Vmm>> VmmOf(GuestEntry& guest) {
   const bool over =
       guest.vmm_gone || guest.machine_state == control::POWERED_OFF || guest.machine_state == control::FAILED;
   if (guest.vmm && !over) return guest.vmm;
-  return Fail(
-      Error(Code::kFailedPrecondition, fmt::format("{} is ending", guest.name)).Reason("GUEST_NOT_RUNNING"));
+  return GuestEnding(guest.name);
 }
 
 Status AwaitReady(GuestEntry& guest, const std::string& disk_id, OperationProgress& progress) {

@@ -1,5 +1,6 @@
 #include "server/guest/device_key.h"
 #include "server/guest/machine.h"
+#include "server/guest/running_vmm.h"
 
 namespace berth::server {
 namespace {
@@ -8,11 +9,6 @@ namespace {
 constexpr std::chrono::minutes kPlugTimeout{5};
 // How often a waiting detachment looks whether it was cancelled.
 constexpr std::chrono::milliseconds kCancelTime{200};
-
-tl::unexpected<Error> Ending(const std::string& name) {
-  return Fail(
-      Error(Code::kFailedPrecondition, fmt::format("{} is ending", name)).Reason("GUEST_NOT_RUNNING"));
-}
 
 // Whether the machine has another device of this group, and so the group itself.
 bool HoldsGroup(Engine& engine, const v1::Guest& guest, const std::string& device_id, int group) {
@@ -43,7 +39,7 @@ Status PlugDevice(Engine& engine, const GuestPtr& guest, const DevicePlan& plan,
 
   TRY(begin("plug it in"));
   const std::shared_ptr<Vmm> vmm = guest->GetVmm();
-  if (!vmm) return Ending(guest->name);
+  if (!vmm) return GuestEnding(guest->name);
   const HostEffects::VfioDevice located = TRY(engine.host.Locate(plan.name));
   control::Request request;
   control::DeviceConfig* device = request.mutable_plug_device()->mutable_device();
@@ -76,7 +72,7 @@ Status PlugDevice(Engine& engine, const GuestPtr& guest, const DevicePlan& plan,
 
 Status AskForDevice(GuestEntry& guest, const std::string& device_id, bool force) {
   const std::shared_ptr<Vmm> vmm = guest.GetVmm();
-  if (!vmm) return Ending(guest.name);
+  if (!vmm) return GuestEnding(guest.name);
   control::Request request;
   request.mutable_unplug_device()->set_id(device_id);
   request.mutable_unplug_device()->set_force(force);
@@ -93,7 +89,7 @@ Result<bool> AwaitUnplugged(GuestEntry& guest, const std::string& device_id, std
   const auto deadline = std::chrono::steady_clock::now() + time;
   MutexLock lock(guest.mutex);
   while (guest.unplugged.erase(device_id) == 0) {
-    if (guest.vmm_gone) return Ending(guest.name);
+    if (guest.vmm_gone) return GuestEnding(guest.name);
     const auto now = std::chrono::steady_clock::now();
     if (now >= deadline) return false;
     if (progress.cancelled()) {

@@ -16,20 +16,16 @@ constexpr std::chrono::seconds kRunTimeout{60};
 constexpr int kMaxIoThreads = 64;
 constexpr int kStepsOfOurOwn = 3;  // Open, build, run.
 
-Error Liar(std::string_view message) {
-  return Error(Code::kInternal, fmt::format("the VMM broke the protocol: {}", message))
-      .Reason("VMM_PROTOCOL_ERROR");
-}
-
 // The VMM's threads are about to be moved and pinned: they must be its own, and as many as there should be.
 Status CheckThreads(const Engine& engine, int pid, const control::Built& built, size_t vcpus) {
-  if (built.vcpu_tids_size() != static_cast<int>(vcpus)) return Fail(Liar("another number of vCPU threads"));
-  if (built.io_tids_size() > kMaxIoThreads) return Fail(Liar("too many device threads"));
+  if (built.vcpu_tids_size() != static_cast<int>(vcpus))
+    return Fail(VmmProtocolError("another number of vCPU threads"));
+  if (built.io_tids_size() > kMaxIoThreads) return Fail(VmmProtocolError("too many device threads"));
   std::set<int> seen;
   for (const auto* tids : {&built.vcpu_tids(), &built.io_tids()}) {
     for (int tid : *tids) {
       if (!HasThread(engine.proc, pid, tid) || !seen.insert(tid).second)
-        return Fail(Liar("a thread that is not its own"));
+        return Fail(VmmProtocolError("a thread that is not its own"));
     }
   }
   return Ok();

@@ -23,11 +23,6 @@ Error Gone(std::string_view message) {
   return Error(Code::kUnavailable, std::string(message)).Reason("VMM_GONE");
 }
 
-Error Violation(std::string_view message) {
-  return Error(Code::kInternal, fmt::format("the VMM broke the protocol: {}", message))
-      .Reason("VMM_PROTOCOL_ERROR");
-}
-
 bool IsReason(const std::string& reason) {
   return reason.size() <= kMaxReasonBytes && std::all_of(reason.begin(), reason.end(), [](char c) {
            return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -40,6 +35,11 @@ Error ReplyError(const control::Reply& reply) {
 }
 
 }  // namespace
+
+Error VmmProtocolError(std::string_view message) {
+  return Error(Code::kInternal, fmt::format("the VMM broke the protocol: {}", message))
+      .Reason("VMM_PROTOCOL_ERROR");
+}
 
 Result<std::unique_ptr<VmmConnection>> VmmConnection::Create(EventLoop& loop, UniqueFd socket,
                                                              Callbacks callbacks) {
@@ -85,7 +85,7 @@ Status VmmConnection::Receive() {
   const Result<Message> message = ReceiveMessage(socket_.get());
   if (!message) return Fail(Gone(message.error().message()));
   control::FromVmm from;
-  if (!from.ParseFromString(message->bytes)) return Fail(Violation("a message that cannot be read"));
+  if (!from.ParseFromString(message->bytes)) return Fail(VmmProtocolError("a message that cannot be read"));
   switch (from.kind_case()) {
     case control::FromVmm::kReply:
       return Deliver(from.reply());
@@ -104,10 +104,10 @@ Status VmmConnection::Receive() {
 
 Status VmmConnection::Deliver(const control::Reply& reply) {
   if (reply.code() < 0 || reply.code() > static_cast<int>(Code::kDataLoss) || !IsReason(reply.reason())) {
-    return Fail(Violation("a reply with an unknown code or an impossible reason"));
+    return Fail(VmmProtocolError("a reply with an unknown code or an impossible reason"));
   }
   MutexLock lock(mutex_);
-  if (reply.id() >= next_id_) return Fail(Violation("a reply to what was not asked"));
+  if (reply.id() >= next_id_) return Fail(VmmProtocolError("a reply to what was not asked"));
   const auto waiting = waiting_.find(reply.id());
   if (waiting == waiting_.end()) return Ok();  // Too late: nobody waits for it any more.
   Result<control::Reply> result = reply;

@@ -11,6 +11,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -20,6 +21,9 @@
 #include "berth/vmm/v1/control.pb.h"
 
 namespace berth::server {
+
+// INTERNAL, VMM_PROTOCOL_ERROR: of a VMM that says what it cannot.
+Error VmmProtocolError(std::string_view message);
 
 namespace control = berth::vmm::v1;
 

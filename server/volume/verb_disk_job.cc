@@ -27,11 +27,6 @@ Status Settle(Engine& engine, GuestEntry& guest, Status done) {
   return done ? settled : done;
 }
 
-Error Liar(std::string_view message) {
-  return Error(Code::kInternal, fmt::format("the VMM broke the protocol: {}", message))
-      .Reason("VMM_PROTOCOL_ERROR");
-}
-
 Status Stream(Engine& engine, GuestEntry& guest, const PoolDirectory& directory, const VolumeDisk& disk,
               uint64_t bytes_per_second, OperationProgress& progress) {
   TRY(RecordDiskChange(engine, guest, disk, disk.volume));
@@ -42,7 +37,7 @@ Status Stream(Engine& engine, GuestEntry& guest, const PoolDirectory& directory,
                          .bytes_per_second = bytes_per_second},
                         progress)));
   if (TRY(directory.Find(disk.volume.id)).base.empty()) return Ok();
-  return Fail(Liar("a disk that is to stand alone by now does not"));
+  return Fail(VmmProtocolError("a disk that is to stand alone by now does not"));
 }
 
 // Nobody else's content is what the base has.
@@ -82,7 +77,7 @@ Status Commit(Engine& engine, GuestEntry& guest, const PoolDirectory& directory,
   }
   TRY(Settle(engine, guest, std::move(done)));
   if (guest.Get().spec().disks(disk.index).volume() == becomes.ToString()) return Ok();
-  return Fail(Liar("a disk is not what it should have become"));
+  return Fail(VmmProtocolError("a disk is not what it should have become"));
 }
 
 }  // namespace
