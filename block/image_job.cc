@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "block/chain.h"
+#include "block/content.h"
 
 namespace berth::block {
 namespace {
 
-// How often a commit that is ready looks whether there is more to do again.
+// How often a job that is ready looks whether there is more to do again.
 constexpr std::chrono::milliseconds kLookTime{100};
 // As much of the disk as is taken on at once; most of it may be in no image.
 constexpr uint64_t kTakeBytes = uint64_t{256} << 20;
@@ -26,24 +27,20 @@ ImageJob::ImageJob(ImageNode* node, JobKind kind, uint64_t bytes_per_second)
   progress_.all_bytes = node_->size_bytes();
 }
 
-Result<std::unique_ptr<ImageJob>> ImageJob::Start(ImageNode* node, JobKind kind, uint64_t bytes_per_second) {
+Result<std::unique_ptr<ImageJob>> ImageJob::Start(ImageNode* node, JobKind kind, uint64_t bytes_per_second,
+                                                  const OpenTarget& target) {
   std::unique_ptr<ImageJob> job(new ImageJob(node, kind, bytes_per_second));
   TRY(node->Exchange([&](FormatImage& image) -> Result<std::unique_ptr<FormatImage>> {
-    FormatImage* const base = BaseOf(image);
-    if (base == nullptr) {
-      return Fail(Error(Code::kFailedPrecondition, "there is no image beneath it").Reason("NO_BASE"));
-    }
-    if (kind == JobKind::kCommit && base->size_bytes() < image.size_bytes())
-      TRY(base->Resize(image.size_bytes(), Preallocation::kOff));
+    TRY(job->Prepare(image, target));
     return nullptr;
   }));
-  if (kind == JobKind::kCommit) {
+  if (kind != JobKind::kStream) {
     job->dirty_ = std::make_unique<DirtyMap>(node->size_bytes());
     job->dirty_->Mark(0, node->size_bytes());
     node->RecordChanges(job->dirty_.get());
   }
   node->BeginJob([raw = job.get()](FormatImage& image) {
-    Status outcome = raw->kind_ == JobKind::kStream ? raw->Stream(image) : raw->Commit(image);
+    Status outcome = raw->kind_ == JobKind::kStream ? raw->Stream(image) : raw->CopyAll(image);
     MutexLock lock(raw->mutex_);
     if (!outcome) raw->progress_.ready = false;
     raw->progress_.outcome = std::move(outcome);
@@ -51,9 +48,32 @@ Result<std::unique_ptr<ImageJob>> ImageJob::Start(ImageNode* node, JobKind kind,
   return job;
 }
 
+Status ImageJob::Prepare(FormatImage& image, const OpenTarget& target) {
+  if (kind_ == JobKind::kMirror) {
+    auto opened = TRY(target());
+    if (opened->size_bytes() != image.size_bytes()) {
+      return Fail(Code::kInvalidArgument, "the disk has {} bytes, and what it is to be copied to {}",
+                  image.size_bytes(), opened->size_bytes());
+    }
+    target_ = std::move(opened);
+    target_is_fresh_ = true;
+    return Ok();
+  }
+  FormatImage* const base = BaseOf(image);
+  if (base == nullptr)
+    return Fail(Error(Code::kFailedPrecondition, "there is no image beneath it").Reason("NO_BASE"));
+  if (kind_ == JobKind::kCommit && base->size_bytes() < image.size_bytes())
+    return base->Resize(image.size_bytes(), Preallocation::kOff);
+  return Ok();
+}
+
 ImageJob::~ImageJob() {
   Stop();
   node_->RecordChanges(nullptr);
+  if (!target_) return;
+  // Closing an image writes: on a thread that may.
+  node_->BeginJob([this](FormatImage&) { target_.reset(); });
+  node_->AwaitJob();
 }
 
 void ImageJob::Stop() {
@@ -100,25 +120,32 @@ Status ImageJob::Stream(FormatImage& image) {
   return Ok();
 }
 
-// What the topmost image has of the range.
-Status ImageJob::CopyDown(FormatImage& top, const Range& range) {
-  Image* const base = top.backing();
-  std::vector<uint8_t> buffer;
+// What the topmost image has of the range; of a mirror, what it shows.
+Status ImageJob::CopyOver(FormatImage& top, const Range& range) {
+  const bool all = kind_ == JobKind::kMirror;
   for (uint64_t at = range.start; at < range.end();) {
-    const ChainExtent status = TRY(StatusOf(&top, at, range.end() - at));
-    uint64_t step = status.length;
-    if (status.allocated && status.zero) {
-      TRY(ToStatus(WriteZeroes(base, at, step, /*may_unmap=*/true), "write to the image beneath"));
-    } else if (status.allocated) {
-      step = std::min(step, kStepBytes);
-      buffer.resize(step);
-      TRY(ToStatus(Read(&top, at, buffer), "read a disk's image"));
-      TRY(ToStatus(Write(base, at, buffer), "write to the image beneath"));
+    const uint64_t left = range.end() - at;
+    const ChainExtent status = TRY(all ? StatusAbove(&top, nullptr, at, left) : StatusOf(&top, at, left));
+    const bool has_it = all || status.allocated;
+    const bool copied = has_it && !status.zero;
+    const uint64_t step = copied ? std::min(status.length, kStepBytes) : status.length;
+    if (copied) {
+      TRY(CopyContent(top, {at, step}));
+    } else if (has_it && !target_is_fresh_) {
+      TRY(ToStatus(WriteZeroes(Target(top), at, step, /*may_unmap=*/true),
+                   "write zeroes to the other image"));
     }
-    TRY(Advance(step, status.allocated && !status.zero));
+    TRY(Advance(step, copied));
     at += step;
   }
   return Ok();
+}
+
+Status ImageJob::CopyContent(FormatImage& top, const Range& range) {
+  std::vector<uint8_t> buffer(range.size);
+  TRY(ToStatus(Read(&top, range.start, buffer), "read a disk's image"));
+  if (target_is_fresh_ && AllZero(buffer)) return Ok();
+  return ToStatus(Write(Target(top), range.start, buffer), "write to the other image");
 }
 
 // What was marked when it came by.
@@ -126,16 +153,17 @@ Status ImageJob::Pass(FormatImage& top) {
   for (uint64_t from = 0;;) {
     const auto range = dirty_->Take(from, kTakeBytes);
     if (!range) return Ok();
-    TRY(CopyDown(top, *range));
+    TRY(CopyOver(top, *range));
     from = range->end();
   }
 }
 
-Status ImageJob::Commit(FormatImage& top) {
+Status ImageJob::CopyAll(FormatImage& top) {
   for (int passes = 0;;) {
     TRY(Pass(top));
+    target_is_fresh_ = false;
     // So that the last flush, for which the guest waits, has little to do.
-    TRY(ToStatus(Flush(top.backing()), "write the image beneath"));
+    TRY(ToStatus(Flush(Target(top)), "write the other image"));
     const uint64_t left = dirty_->marked_bytes();
     if (left <= kFinalBytes) {
       passes = 0;
@@ -163,12 +191,12 @@ Status ImageJob::WaitUntilNeeded() {
   return Ok();
 }
 
-Status ImageJob::Complete() {
+Status ImageJob::Complete(const std::function<Status()>& before_going_on) {
   if (!progress().ready) {
     return Fail(Error(Code::kFailedPrecondition, "there is more to be copied first").Reason("JOB_NOT_READY"));
   }
   Stop();
-  Status completed = node_->Exchange([this](FormatImage& image) -> Result<std::unique_ptr<FormatImage>> {
+  Status completed = node_->Exchange([&](FormatImage& image) -> Result<std::unique_ptr<FormatImage>> {
     if (kind_ == JobKind::kStream) {
       TRY(image.ChangeBacking(std::nullopt));
       image.SetBacking(nullptr);
@@ -180,7 +208,11 @@ Status ImageJob::Complete() {
       rate_ = {};
     }
     TRY(Pass(image));
-    TRY(ToStatus(Flush(image.backing()), "write the image beneath"));
+    TRY(ToStatus(Flush(Target(image)), "write the other image"));
+    if (kind_ == JobKind::kMirror) {
+      TRY(before_going_on());
+      return std::move(target_);
+    }
     // Without content of its own, it shows for good what the one beneath has: the disk may be either.
     TRY(image.MakeEmpty());
     return std::unique_ptr<FormatImage>(dynamic_cast<FormatImage*>(image.TakeBacking().release()));

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/program_options.hpp>
@@ -39,12 +40,12 @@ struct Command {
 };
 
 extern const Command kCompletion, kGuestAttach, kGuestCommit, kGuestConsole, kGuestCounters, kGuestCreate,
-    kGuestDelete, kGuestDetach, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset, kGuestScreenshot,
-    kGuestShow, kGuestSnapshot, kGuestStart, kGuestStop, kGuestStream, kGuestTrace, kGuestUpdate, kHostDevice,
-    kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel, kOperationList, kOperationShow,
-    kOperationWait, kPlacementAdvise, kPlacementExplain, kPoolList, kPoolShow, kVolumeClone, kVolumeCreate,
-    kVolumeDelete, kVolumeImport, kVolumeApply, kVolumeForget, kVolumeList, kVolumeResize, kVolumeShow,
-    kVolumeSnapshot, kVolumeSnapshots;
+    kGuestDelete, kGuestDetach, kGuestMirror, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset,
+    kGuestScreenshot, kGuestShow, kGuestSnapshot, kGuestStart, kGuestStop, kGuestStream, kGuestTrace,
+    kGuestUpdate, kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel,
+    kOperationList, kOperationShow, kOperationWait, kPlacementAdvise, kPlacementExplain, kPoolList, kPoolShow,
+    kVolumeClone, kVolumeCreate, kVolumeDelete, kVolumeImport, kVolumeApply, kVolumeForget, kVolumeList,
+    kVolumeResize, kVolumeShow, kVolumeSnapshot, kVolumeSnapshots;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();
@@ -57,6 +58,8 @@ std::string GuestId(const std::string& argument);
 std::string PoolName(const std::string& argument);
 // "fast/web" or "pools/fast/volumes/web" as the latter. INVALID_ARGUMENT for neither.
 Result<std::string> VolumeName(const std::string& argument);
+// The same as its pool's name and its id.
+Result<std::pair<std::string, std::string>> SplitVolumeName(const std::string& argument);
 
 // For request_id: a connection that breaks does not make a second of what is made.
 std::string RandomUuid();

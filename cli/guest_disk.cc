@@ -1,6 +1,7 @@
 // What running guests' disks stand on.
 #include "cli/command.h"
 #include "cli/operation_wait.h"
+#include "cli/volume_view.h"
 
 namespace berth::cli {
 namespace {
@@ -19,6 +20,25 @@ Status RunSnapshot(const Invocation& call) {
 void DescribeJob(po::options_description& options) {
   options.add_options()("rate", po::value<std::string>(), "as 50M: how much is copied in a second at most");
   DescribeWait(options);
+}
+
+void DescribeMirror(po::options_description& options) {
+  options.add_options()("format", po::value<std::string>(),
+                        "of the new volume: qcow2 (unless it is given) or raw");
+  DescribeJob(options);
+}
+
+Status RunMirror(const Invocation& call) {
+  berth::v1::MirrorDiskRequest request;
+  request.set_name(GuestName(call.arguments[0]));
+  request.set_disk_id(call.arguments[1]);
+  const auto [pool, id] = TRY(SplitVolumeName(call.arguments[2]));
+  request.set_parent(pool);
+  request.set_volume_id(id);
+  request.set_format(TRY(ParseVolumeFormat(call.Text("format"))));
+  if (call.Has("rate")) request.set_bytes_per_second(TRY(ParseBytes(call.Text("rate"))));
+  request.set_request_id(RandomUuid());
+  return FinishOperation(call, call.connection.Call(&GuestService::Stub::MirrorDisk, request));
 }
 
 template <typename Request>
@@ -59,5 +79,11 @@ const Command kGuestCommit = {
     .summary = "Write a running guest's disk to the volume beneath, which it becomes",
     .describe = DescribeJob,
     .run = RunCommit};
+const Command kGuestMirror = {.words = "guest mirror",
+                              .arguments = {"GUEST", "DISK", "POOL/NEW-VOLUME"},
+                              .required = 3,
+                              .summary = "Copy a running guest's disk to a new volume, which it becomes",
+                              .describe = DescribeMirror,
+                              .run = RunMirror};
 
 }  // namespace berth::cli

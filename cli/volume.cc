@@ -12,22 +12,6 @@ namespace {
 namespace po = boost::program_options;
 using berth::v1::Volume;
 
-// "fast/web" or "pools/fast/volumes/web" as its pool's name and its id.
-Result<std::pair<std::string, std::string>> SplitName(const std::string& argument) {
-  const std::string_view text = argument;
-  const bool whole = text.starts_with(kPoolsCollection);
-  const std::string_view middle = whole ? kVolumesCollection : "/";
-  const size_t at = text.find(middle, whole ? kPoolsCollection.size() : 0);
-  if (at == text.npos) return Fail(Code::kInvalidArgument, "\"{}\" is no volume: POOL/VOLUME is", argument);
-  return std::pair(PoolName(argument.substr(0, at)), argument.substr(at + middle.size()));
-}
-
-Result<Volume::Format> ParseFormat(const std::string& text) {
-  if (text.empty() || text == "qcow2") return Volume::QCOW2;
-  if (text == "raw") return Volume::RAW;
-  return Fail(Code::kInvalidArgument, "\"{}\" is neither raw nor qcow2", text);
-}
-
 Result<Volume::Preallocation> ParsePreallocation(const std::string& text) {
   const std::pair<const char*, Volume::Preallocation> modes[] = {{"", Volume::PREALLOCATION_UNSPECIFIED},
                                                                  {"off", Volume::PREALLOCATION_UNSPECIFIED},
@@ -79,11 +63,11 @@ void DescribeCreate(po::options_description& options) {
 
 Status RunCreate(const Invocation& call) {
   berth::v1::CreateVolumeRequest request;
-  const auto [pool, id] = TRY(SplitName(call.arguments[0]));
+  const auto [pool, id] = TRY(SplitVolumeName(call.arguments[0]));
   request.set_parent(pool);
   request.set_volume_id(id);
   Volume* volume = request.mutable_volume();
-  volume->set_format(TRY(ParseFormat(call.Text("format"))));
+  volume->set_format(TRY(ParseVolumeFormat(call.Text("format"))));
   volume->set_preallocation(TRY(ParsePreallocation(call.Text("preallocation"))));
   if (call.Has("size")) volume->set_size_bytes(TRY(ParseBytes(call.Text("size"))));
   if (call.Has("base")) volume->set_base(TRY(VolumeName(call.Text("base"))));
@@ -103,12 +87,12 @@ void DescribeClone(po::options_description& options) {
 Status RunClone(const Invocation& call) {
   berth::v1::CloneVolumeRequest request;
   request.set_name(TRY(VolumeName(call.arguments[0])));
-  const auto [pool, id] = TRY(SplitName(call.arguments[1]));
+  const auto [pool, id] = TRY(SplitVolumeName(call.arguments[1]));
   request.set_volume_id(id);
   request.set_full(call.Has("full"));
-  const auto [source_pool, source_id] = TRY(SplitName(call.arguments[0]));
+  const auto [source_pool, source_id] = TRY(SplitVolumeName(call.arguments[0]));
   if (pool != source_pool) request.set_parent(pool);
-  if (call.Has("format")) request.set_format(TRY(ParseFormat(call.Text("format"))));
+  if (call.Has("format")) request.set_format(TRY(ParseVolumeFormat(call.Text("format"))));
   if (call.Has("size")) request.set_size_bytes(TRY(ParseBytes(call.Text("size"))));
   request.set_request_id(RandomUuid());
   return FinishOperation(call, call.connection.Call(&VolumeService::Stub::CloneVolume, request));
@@ -127,14 +111,14 @@ void DescribeImport(po::options_description& options) {
 
 Status RunImport(const Invocation& call) {
   berth::v1::ImportVolumeRequest request;
-  const auto [pool, id] = TRY(SplitName(call.arguments[1]));
+  const auto [pool, id] = TRY(SplitVolumeName(call.arguments[1]));
   request.set_parent(pool);
   request.set_volume_id(id);
   // The daemon has another directory.
   request.set_source_path(std::filesystem::absolute(call.arguments[0]));
   request.set_source_format(call.Text("source-format"));
   request.set_source_sha256(call.Text("sha256"));
-  request.set_format(TRY(ParseFormat(call.Text("format"))));
+  request.set_format(TRY(ParseVolumeFormat(call.Text("format"))));
   if (call.Has("size")) request.set_size_bytes(TRY(ParseBytes(call.Text("size"))));
   request.set_request_id(RandomUuid());
   return FinishOperation(call, call.connection.Call(&VolumeService::Stub::ImportVolume, request));
@@ -156,8 +140,23 @@ Status RunDelete(const Invocation& call) {
 
 }  // namespace
 
+Result<std::pair<std::string, std::string>> SplitVolumeName(const std::string& argument) {
+  const std::string_view text = argument;
+  const bool whole = text.starts_with(kPoolsCollection);
+  const std::string_view middle = whole ? kVolumesCollection : "/";
+  const size_t at = text.find(middle, whole ? kPoolsCollection.size() : 0);
+  if (at == text.npos) return Fail(Code::kInvalidArgument, "\"{}\" is no volume: POOL/VOLUME is", argument);
+  return std::pair(PoolName(argument.substr(0, at)), argument.substr(at + middle.size()));
+}
+
+Result<Volume::Format> ParseVolumeFormat(const std::string& text) {
+  if (text.empty() || text == "qcow2") return Volume::QCOW2;
+  if (text == "raw") return Volume::RAW;
+  return Fail(Code::kInvalidArgument, "\"{}\" is neither raw nor qcow2", text);
+}
+
 Result<std::string> VolumeName(const std::string& argument) {
-  const auto [pool, id] = TRY(SplitName(argument));
+  const auto [pool, id] = TRY(SplitVolumeName(argument));
   return fmt::format("{}{}{}", pool, kVolumesCollection, id);
 }
 

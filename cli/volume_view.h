@@ -13,4 +13,7 @@ namespace berth::cli {
 void PrintVolumes(std::ostream& out, OutputFormat format, const std::vector<berth::v1::Volume>& volumes);
 void PrintPools(std::ostream& out, OutputFormat format, const std::vector<berth::v1::Pool>& pools);
 
+// QCOW2 if it is empty.
+Result<berth::v1::Volume::Format> ParseVolumeFormat(const std::string& text);
+
 }  // namespace berth::cli

@@ -63,6 +63,7 @@ class BerthDaemon final : public Daemon {
         loop_(std::move(loop)),
         database_(std::move(database)) {
     engine_.settings = {.runtime_dir = options.runtime_dir,
+                        .state_dir = options.state_dir,
                         .first_user = options.first_user,
                         .sandbox = options.sandbox,
                         .vhost_net = host_->Open(VhostNetDescriptor{}).has_value(),

@@ -98,12 +98,12 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       return TRY(machine())->ChangeSnapshot(request.change_snapshot());
     case v1::Request::kStartDiskJob:
       connection.has_jobs = true;
-      return TRY(machine())->StartDiskJob(request.start_disk_job());
+      return TRY(machine())->StartDiskJob(request.start_disk_job(), std::move(fds));
     case v1::Request::kReadDiskJob:
       *reply->mutable_disk_job() = TRY(TRY(machine())->ReadDiskJob(request.read_disk_job().id()));
       return Ok();
     case v1::Request::kEndDiskJob:
-      return TRY(machine())->EndDiskJob(request.end_disk_job());
+      return TRY(machine())->EndDiskJob(request.end_disk_job(), std::move(fds));
     case v1::Request::kDescribe: {
       v1::Description* description = reply->mutable_description();
       *description->mutable_machine() = machine_ ? machine_->config() : config_;

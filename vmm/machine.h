@@ -58,9 +58,9 @@ class Machine {
   Status GrowDisk(const std::string& id, uint64_t size_bytes);
   Status ExchangeDisk(const v1::ExchangeDisk& request, Descriptors fds);
   Status ChangeSnapshot(const v1::ChangeSnapshot& request);
-  Status StartDiskJob(const v1::StartDiskJob& request);
+  Status StartDiskJob(const v1::StartDiskJob& request, Descriptors fds);
   Result<v1::DiskJob> ReadDiskJob(const std::string& id);
-  Status EndDiskJob(const v1::EndDiskJob& request);
+  Status EndDiskJob(const v1::EndDiskJob& request, Descriptors fds);
   void EndDiskJobs();
   // The vCPUs stop for good, and images of disks are as if they had been closed.
   void FinishDisks();
@@ -121,7 +121,11 @@ class Machine {
   v1::BlockDevice* DiskConfig(const std::string& id);
   Result<block::ImageNode*> FindImage(const std::string& id);
   Status CheckNoJob(const std::string& id) const;
-  Result<block::ImageJob*> FindJob(const std::string& id);
+  struct DiskJob {
+    std::unique_ptr<block::ImageJob> job;
+    std::string target_format;  // Of a mirror.
+  };
+  Result<DiskJob*> FindJob(const std::string& id);
   Status ChangeImage(const std::string& id, const block::ImageChange& change);
   void SetState(v1::MachineState state, std::string text = {});
 
@@ -165,7 +169,7 @@ class Machine {
   BuiltDevices devices_;
   // On disks, by their ids. Changed on the loop's thread while this one waits; end before anything of the
   // disks does.
-  std::map<std::string, std::unique_ptr<block::ImageJob>> disk_jobs_;
+  std::map<std::string, DiskJob> disk_jobs_;
 
   std::unique_ptr<hw::FileSource> kernel_, initrd_;
   UniqueFd kernel_fd_, initrd_fd_;

@@ -1,10 +1,38 @@
 // What is done to the machine's disks while the guest runs.
+#include <unistd.h>
+
+#include <cerrno>
+
 #include "block/layers.h"
 #include "block/snapshot.h"
 #include "vmm/disk_image.h"
 #include "vmm/machine.h"
 
 namespace berth::vmm {
+namespace {
+
+Result<block::JobKind> KindOf(v1::StartDiskJob::Kind kind) {
+  switch (kind) {
+    case v1::StartDiskJob::STREAM:
+      return block::JobKind::kStream;
+    case v1::StartDiskJob::COMMIT:
+      return block::JobKind::kCommit;
+    case v1::StartDiskJob::MIRROR:
+      return block::JobKind::kMirror;
+    default:
+      return berth::Fail(Code::kUnimplemented, "a job of a kind that this berth-vmm does not know");
+  }
+}
+
+// For who finds neither the guest nor its VMM any more.
+Status Mark(const UniqueFd& file) {
+  if (!file) return Ok();
+  constexpr char kSet = '1';
+  if (::pwrite(file.get(), &kSet, 1, 0) == 1 && ::fdatasync(file.get()) == 0) return Ok();
+  return FailErrno(errno, "put on record that a disk's copy is complete");
+}
+
+}  // namespace
 
 Result<BuiltDevices::Disk*> Machine::FindDisk(const std::string& id) {
   const auto found = devices_.disks.find(id);
@@ -94,29 +122,31 @@ Status Machine::ChangeSnapshot(const v1::ChangeSnapshot& request) {
                      });
 }
 
-Status Machine::StartDiskJob(const v1::StartDiskJob& request) {
+Status Machine::StartDiskJob(const v1::StartDiskJob& request, Descriptors fds) {
   block::ImageNode* const image = TRY(FindImage(request.id()));
-  const bool commits = request.kind() == v1::StartDiskJob::COMMIT;
-  if (!commits && request.kind() != v1::StartDiskJob::STREAM)
-    return berth::Fail(Code::kUnimplemented, "a job of a kind that this berth-vmm does not know");
+  const block::JobKind kind = TRY(KindOf(request.kind()));
+  std::vector<block::LayerFiles> target;
+  if (kind == block::JobKind::kMirror) target = TRY(TakeLayers(request.target(), &fds));
   Result<std::unique_ptr<block::ImageJob>> job = nullptr;
   io_loop_->Call([&] {
-    job = block::ImageJob::Start(image, commits ? block::JobKind::kCommit : block::JobKind::kStream,
-                                 request.bytes_per_second());
+    job = block::ImageJob::Start(image, kind, request.bytes_per_second(), [&] {
+      return block::OpenLayers(std::move(target), FlagsOf(*DiskConfig(request.id())));
+    });
   });
-  disk_jobs_[request.id()] = TRY(Context(std::move(job), "disk " + request.id()));
+  disk_jobs_[request.id()] = {.job = TRY(Context(std::move(job), "disk " + request.id())),
+                              .target_format = request.target().format()};
   return Ok();
 }
 
-Result<block::ImageJob*> Machine::FindJob(const std::string& id) {
+Result<Machine::DiskJob*> Machine::FindJob(const std::string& id) {
   const auto found = disk_jobs_.find(id);
-  if (found != disk_jobs_.end()) return found->second.get();
+  if (found != disk_jobs_.end()) return &found->second;
   return berth::Fail(
       Error(Code::kNotFound, fmt::format("there is no job on disk {}", id)).Reason("JOB_NOT_FOUND"));
 }
 
 Result<v1::DiskJob> Machine::ReadDiskJob(const std::string& id) {
-  const block::JobProgress progress = TRY(FindJob(id))->progress();
+  const block::JobProgress progress = TRY(FindJob(id))->job->progress();
   TRY(Context(progress.outcome, "disk " + id));
   v1::DiskJob job;
   job.set_ready(progress.ready);
@@ -125,24 +155,28 @@ Result<v1::DiskJob> Machine::ReadDiskJob(const std::string& id) {
   return job;
 }
 
-Status Machine::EndDiskJob(const v1::EndDiskJob& request) {
-  block::ImageJob* const job = TRY(FindJob(request.id()));
-  const block::JobKind kind = job->kind();
+Status Machine::EndDiskJob(const v1::EndDiskJob& request, Descriptors fds) {
+  DiskJob* const ending = TRY(FindJob(request.id()));
+  const block::JobKind kind = ending->job->kind();
+  const std::string target_format = ending->target_format;
+  UniqueFd mark;
+  if (request.mark_fd_plus_one() != 0) mark = TRY(fds.Take(request.mark_fd_plus_one() - 1));
   Status ended = Ok();
   io_loop_->Call([&] {
-    if (request.complete()) ended = job->Complete();
+    if (request.complete()) ended = ending->job->Complete([&] { return Mark(mark); });
     if (ended || ended.error().reason() != "JOB_NOT_READY") disk_jobs_.erase(request.id());
   });
   TRY(Context(std::move(ended), "disk " + request.id()));
   if (!request.complete()) return Ok();
   v1::BlockDevice* const config = DiskConfig(request.id());
   config->set_volume(request.volume());
-  if (kind == block::JobKind::kStream) {
-    config->clear_beneath();
-  } else {
+  if (kind == block::JobKind::kCommit) {
     config->set_format(config->beneath(0).format());
     config->mutable_beneath()->DeleteSubrange(0, 1);
+    return Ok();
   }
+  if (kind == block::JobKind::kMirror) config->set_format(target_format);
+  config->clear_beneath();
   return Ok();
 }
 

@@ -113,6 +113,11 @@ class GuestService final
     return Respond(Checked(*request, &VolumeVerbs::CommitDisk), response);
   }
 
+  grpc::Status MirrorDisk(grpc::ServerContext*, const v1::MirrorDiskRequest* request,
+                          Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::MirrorDisk), response);
+  }
+
   grpc::Status CaptureScreenshot(grpc::ServerContext*, const v1::CaptureScreenshotRequest* request,
                                  v1::CaptureScreenshotResponse* response) override {
     return Respond(server::CaptureScreenshot(engine_, *request), response);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "mdev/mdev.h"
 #include "server/guest/device_spec_check.h"
+#include "server/guest/mirror_mark.h"
 #include "server/guest/open_descriptors.h"
 #include "server/guest/running_vmm.h"
 #include "server/volume/pools.h"
@@ -106,6 +107,24 @@ Result<bool> SettleStream(const Settling& settling, const std::optional<VolumeFi
   return true;
 }
 
+// To a copy of what it shows, which both were alike when the mark was set.
+Result<bool> SettleMirror(const Settling& settling, MirrorMark::State mark) {
+  if (settling.vmm_has_it) return true;
+  const auto made = TRY(FindAny(settling.directory, settling.becomes));
+  if (mark == MirrorMark::State::kNone || !made) return false;  // A volume of this name is another.
+  if (mark == MirrorMark::State::kComplete && !settling.has_vmm) return true;
+  TRY(RemoveUnused(settling.directory, *made));
+  return false;
+}
+
+// To what it stands on, or what is to stand on it, or itself.
+Result<bool> SettleInChain(const Settling& settling) {
+  const auto is = TRY(FindAny(settling.directory, settling.disk.volume.id));
+  if (settling.becomes == settling.disk.volume.id) return SettleStream(settling, is);
+  if (!is || is->base == settling.becomes) return SettleCommit(settling, is);
+  return SettleSnapshot(settling);
+}
+
 Status EndDiskChange(Engine& engine, GuestEntry& entry, bool done) {
   TRY(engine.book.Change(entry, [done](StoredGuest& stored) {
     v1::Guest& guest = stored.guest;
@@ -143,12 +162,13 @@ Result<VolumeDisk> FindVolumeDisk(const v1::Guest& guest, const std::string& dis
                     .direct = disk.cache() == v1::DiskSpec::DIRECT};
 }
 
-Status RecordDiskChange(Engine& engine, GuestEntry& guest, const VolumeDisk& disk,
-                        const VolumeName& becomes) {
+Status RecordDiskChange(Engine& engine, GuestEntry& guest, const VolumeDisk& disk, const VolumeName& becomes,
+                        bool mirror) {
   return engine.book.Change(guest, [&](StoredGuest& stored) {
     v1::PendingDiskChange* const change = stored.guest.mutable_pending_disk_change();
     change->set_disk_id(disk.id);
     change->set_volume(becomes.ToString());
+    change->set_mirror(mirror);
   });
 }
 
@@ -176,7 +196,8 @@ Status SettleDiskChange(Engine& engine, GuestEntry& entry) {
   const v1::PendingDiskChange& change = guest.pending_disk_change();
   const auto disk = FindVolumeDisk(guest, change.disk_id());
   const auto becomes = VolumeName::Parse(change.volume());
-  if (!disk || !becomes || disk->volume.pool != becomes->pool) return ForgetDiskChange(engine, entry);
+  if (!disk || !becomes || (disk->volume.pool != becomes->pool && !change.mirror()))
+    return ForgetDiskChange(engine, entry);
   const PoolDirectory directory = TRY(PoolDirectory::Open(FindPool(engine.settings.pools, becomes->pool)));
   const Settling settling{.guest = entry,
                           .directory = directory,
@@ -184,18 +205,21 @@ Status SettleDiskChange(Engine& engine, GuestEntry& entry) {
                           .becomes = becomes->id,
                           .has_vmm = entry.GetVmm() != nullptr,
                           .vmm_has_it = TRY(VmmHas(entry, change))};
-  const auto is = TRY(FindAny(directory, disk->volume.id));
-  bool done = false;
-  if (settling.becomes == disk->volume.id) {
-    done = TRY(SettleStream(settling, is));
-  } else if (!is || is->base == settling.becomes) {
-    done = TRY(SettleCommit(settling, is));
-  } else {
-    done = TRY(SettleSnapshot(settling));
-  }
+  const MirrorMark mark(engine.settings.state_dir, entry.uid);
+  const bool done = TRY(change.mirror() ? SettleMirror(settling, TRY(mark.Read())) : SettleInChain(settling));
   LOG_INFO("{}: its disk {} {} {}", guest.name(), change.disk_id(), done ? "is now" : "has not become",
            change.volume());
-  return EndDiskChange(engine, entry, done);
+  TRY(EndDiskChange(engine, entry, done));
+  return change.mirror() ? mark.Remove() : Ok();
+}
+
+Status SettleDiskChange(Engine& engine, GuestEntry& guest, const VolumeDisk& disk, const VolumeName& becomes,
+                        const Status& done) {
+  const Status settled = SettleDiskChange(engine, guest);
+  if (!done) return done;
+  TRY(settled);
+  if (guest.Get().spec().disks(disk.index).volume() == becomes.ToString()) return Ok();
+  return Fail(VmmProtocolError("a disk is not what it should have become"));
 }
 
 Status ForgetDiskChange(Engine& engine, GuestEntry& guest) { return EndDiskChange(engine, guest, false); }

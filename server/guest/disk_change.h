@@ -26,8 +26,10 @@ struct VolumeDisk {
 Result<VolumeDisk> FindVolumeDisk(const v1::Guest& guest, const std::string& disk_id);
 
 // What the disk is about to become: a volume of the same pool that is to stand on the disk's, or that the
-// disk's stands on; or the same volume, which is to stand alone.
-Status RecordDiskChange(Engine& engine, GuestEntry& guest, const VolumeDisk& disk, const VolumeName& becomes);
+// disk's stands on; or the same volume, which is to stand alone; or, with `mirror`, a copy, in any pool,
+// whose name is given when there is a MirrorMark.
+Status RecordDiskChange(Engine& engine, GuestEntry& guest, const VolumeDisk& disk, const VolumeName& becomes,
+                        bool mirror = false);
 
 // Has the VMM go on with these images, from the top down, as this volume. ExchangeDisk's errors, and
 // Vmm::Call's.
@@ -38,6 +40,11 @@ Status HandOver(GuestEntry& guest, const VolumeDisk& disk, const VolumeName& vol
 // two. Without a VMM it is whatever shows what was written last (docs/volumes.md). What is not used any more
 // is removed.
 Status SettleDiskChange(Engine& engine, GuestEntry& guest);
+// The same at the end of an operation, with what that has come to: `done`, or if that is well how it was
+// settled; INTERNAL, VMM_PROTOCOL_ERROR, if the disk is not `becomes` then. If it fails, who comes next
+// settles it.
+Status SettleDiskChange(Engine& engine, GuestEntry& guest, const VolumeDisk& disk, const VolumeName& becomes,
+                        const Status& done);
 // The same where it is known that nobody has got the new volume, which is left alone.
 Status ForgetDiskChange(Engine& engine, GuestEntry& guest);
 

@@ -1,6 +1,8 @@
 #include "server/guest/disk_job.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "server/guest/running_vmm.h"
 
@@ -35,32 +37,51 @@ Status AwaitReady(GuestEntry& guest, const std::string& disk_id, OperationProgre
 }
 
 // The guest may have written more in between.
-Status AwaitAndComplete(GuestEntry& guest, const VolumeDisk& disk, const VolumeName& becomes,
+Status AwaitAndComplete(GuestEntry& guest, const VolumeDisk& disk, const DiskJobPlan& plan,
                         OperationProgress& progress) {
   control::Request end;
   end.mutable_end_disk_job()->set_id(disk.id);
   end.mutable_end_disk_job()->set_complete(true);
-  end.mutable_end_disk_job()->set_volume(becomes.ToString());
+  end.mutable_end_disk_job()->set_volume(plan.becomes.ToString());
+  TRY(AwaitReady(guest, disk.id, progress));
+  UniqueFd mark;
+  std::vector<int> fds;
+  if (plan.before_completing) {
+    mark = TRY(plan.before_completing());
+    end.mutable_end_disk_job()->set_mark_fd_plus_one(1);
+    fds.push_back(mark.get());
+  }
   while (true) {
-    TRY(AwaitReady(guest, disk.id, progress));
-    const auto reply = TRY(VmmOf(guest))->Call(end, {}, kCompleteTimeout);
+    const auto reply = TRY(VmmOf(guest))->Call(end, fds, kCompleteTimeout);
     if (reply) return Ok();
     if (reply.error().reason() != "JOB_NOT_READY") return Fail(reply.error());
+    TRY(AwaitReady(guest, disk.id, progress));
   }
+}
+
+Status Start(GuestEntry& guest, const VolumeDisk& disk, DiskJobPlan& plan) {
+  control::Request start;
+  start.mutable_start_disk_job()->set_id(disk.id);
+  start.mutable_start_disk_job()->set_kind(plan.kind);
+  start.mutable_start_disk_job()->set_bytes_per_second(plan.bytes_per_second);
+  const UniqueFd target = std::move(plan.target);  // Whose locks are the VMM's alone from then on.
+  std::vector<int> fds;
+  if (target) {
+    start.mutable_start_disk_job()->mutable_target()->set_format(plan.target_format);
+    fds.push_back(target.get());
+  }
+  TRY(TRY(VmmOf(guest))->Call(std::move(start), fds));
+  return Ok();
 }
 
 }  // namespace
 
-Status RunDiskJob(GuestEntry& guest, const VolumeDisk& disk, const DiskJobPlan& plan,
-                  OperationProgress& progress) {
-  control::Request start, end;
-  start.mutable_start_disk_job()->set_id(disk.id);
-  start.mutable_start_disk_job()->set_kind(plan.kind);
-  start.mutable_start_disk_job()->set_bytes_per_second(plan.bytes_per_second);
-  TRY(TRY(VmmOf(guest))->Call(std::move(start)));
-  Status completed = AwaitAndComplete(guest, disk, plan.becomes, progress);
+Status RunDiskJob(GuestEntry& guest, const VolumeDisk& disk, DiskJobPlan plan, OperationProgress& progress) {
+  TRY(Start(guest, disk, plan));
+  Status completed = AwaitAndComplete(guest, disk, plan, progress);
   if (completed) return completed;
   // If the guest is ending, or completing failed, it has ended.
+  control::Request end;
   end.mutable_end_disk_job()->set_id(disk.id);
   if (const auto vmm = VmmOf(guest)) (void)(*vmm)->Call(std::move(end));
   return completed;

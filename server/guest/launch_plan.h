@@ -40,6 +40,7 @@ struct LaunchPlan {
 // Of the daemon and the host.
 struct LaunchSettings {
   std::string runtime_dir;  // "/run/berth"
+  std::string state_dir;    // "/var/lib/berth"
   uint32_t first_user = 0;  // User ids from here on are the guests'.
   bool sandbox = true;
   bool vhost_net = false;  // The host has /dev/vhost-net.

@@ -21,21 +21,14 @@ Result<VolumeFile> FindAbove(const PoolDirectory& directory, const v1::Guest& gu
           .Field("disk_id"));
 }
 
-// Whatever becomes of it, what was recorded of it is settled, by who comes next if need be.
-Status Settle(Engine& engine, GuestEntry& guest, Status done) {
-  const Status settled = SettleDiskChange(engine, guest);
-  return done ? settled : done;
-}
-
 Status Stream(Engine& engine, GuestEntry& guest, const PoolDirectory& directory, const VolumeDisk& disk,
               uint64_t bytes_per_second, OperationProgress& progress) {
   TRY(RecordDiskChange(engine, guest, disk, disk.volume));
-  TRY(Settle(engine, guest,
-             RunDiskJob(guest, disk,
-                        {.kind = control::StartDiskJob::STREAM,
-                         .becomes = disk.volume,
-                         .bytes_per_second = bytes_per_second},
-                        progress)));
+  const Status done = RunDiskJob(
+      guest, disk,
+      {.kind = control::StartDiskJob::STREAM, .becomes = disk.volume, .bytes_per_second = bytes_per_second},
+      progress);
+  TRY(SettleDiskChange(engine, guest, disk, disk.volume, done));
   if (TRY(directory.Find(disk.volume.id)).base.empty()) return Ok();
   return Fail(VmmProtocolError("a disk that is to stand alone by now does not"));
 }
@@ -75,9 +68,7 @@ Status Commit(Engine& engine, GuestEntry& guest, const PoolDirectory& directory,
         {.kind = control::StartDiskJob::COMMIT, .becomes = becomes, .bytes_per_second = bytes_per_second},
         progress);
   }
-  TRY(Settle(engine, guest, std::move(done)));
-  if (guest.Get().spec().disks(disk.index).volume() == becomes.ToString()) return Ok();
-  return Fail(VmmProtocolError("a disk is not what it should have become"));
+  return SettleDiskChange(engine, guest, disk, becomes, done);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "server/volume/volume_making.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 
 #include "block/copier.h"
@@ -97,6 +99,12 @@ Status VolumeMaking::Fill(block::Image* source, OperationProgress& progress) {
       .cancelled = [&] { return progress.cancelled(); }};
   TRY(block::Copier({source}, target.get(), options).Run());
   return block::ToStatus(block::Flush(target.get()), "write the volume");
+}
+
+Result<UniqueFd> VolumeMaking::OpenForGuest(bool direct) const {
+  UniqueFd fd = TRY(berth::Open(file_->path(), O_RDWR | (direct ? O_DIRECT : 0)));
+  TRY(LockVolume(directory_, plan_.file, fd.get(), {.write = true, .resize = plan_.file.format != "raw"}));
+  return fd;
 }
 
 Status VolumeMaking::Publish(const OperationProgress& progress) {

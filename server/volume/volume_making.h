@@ -43,6 +43,8 @@ class VolumeMaking {
   Status Preallocate(OperationProgress& progress);
   // Copies the content of an image that is no larger.
   Status Fill(block::Image* source, OperationProgress& progress);
+  // For a guest that fills it: for writing, locked.
+  Result<UniqueFd> OpenForGuest(bool direct) const;
   Status Publish(const OperationProgress& progress);
 
  private:

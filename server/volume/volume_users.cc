@@ -16,6 +16,13 @@ VolumeUsers UsersOfVolumes(GuestBook& book) {
                                               .writes = !disk.read_only(),
                                               .running = guest.state() == v1::Guest::RUNNING});
     }
+    // Which it may have become already.
+    const v1::PendingDiskChange& change = guest.pending_disk_change();
+    if (!change.mirror()) continue;
+    users.emplace(change.volume(), VolumeUser{.guest = guest.name(),
+                                              .disk_id = change.disk_id(),
+                                              .writes = true,
+                                              .running = guest.state() == v1::Guest::RUNNING});
   }
   return users;
 }

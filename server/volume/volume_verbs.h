@@ -41,6 +41,7 @@ class VolumeVerbs {
   Result<Operation> SnapshotDisk(const v1::SnapshotDiskRequest& request);
   Result<Operation> StreamDisk(const v1::StreamDiskRequest& request);
   Result<Operation> CommitDisk(const v1::CommitDiskRequest& request);
+  Result<Operation> MirrorDisk(const v1::MirrorDiskRequest& request);
 
   Result<std::vector<v1::VolumeSnapshot>> ListSnapshots(const std::string& parent) const;
   Result<Operation> CreateSnapshot(const v1::CreateVolumeSnapshotRequest& request);

@@ -19,7 +19,9 @@ namespace {
 using Content = std::vector<uint8_t>;
 
 constexpr uint64_t kDiskBytes = 256 << 10;
-constexpr int kTop = 0, kBase = 1;
+constexpr int kTop = 0, kBase = 1, kTarget = 2;
+constexpr const char* kNames[] = {"top", "base", "target"};
+constexpr int kMark = 3;  // No image: what says durably that a mirror's disk goes on with the target.
 
 std::unique_ptr<FormatImage> OpenOn(std::unique_ptr<Image> file, bool writable) {
   OpenContext context{.file = std::move(file), .options = {}, .flags = {.writable = writable}};
@@ -30,7 +32,7 @@ std::unique_ptr<FormatImage> OpenOn(std::unique_ptr<Image> file, bool writable) 
 
 class ImageJobCrash : public testing::TestWithParam<JobKind> {
  protected:
-  // Files of the two images, and what the disk has.
+  // Files of the two images and of a new one, and what the disk has.
   void SetUp() override {
     const ScratchDir scratch;
     std::mt19937 random(5);
@@ -49,8 +51,11 @@ class ImageJobCrash : public testing::TestWithParam<JobKind> {
         std::copy(bytes.begin(), bytes.end(), disk_.begin() + static_cast<ptrdiff_t>(at));
       }
     }
-    for (const int file : {kTop, kBase}) {
-      const auto bytes = *OpenProtocol(scratch / (file == kTop ? "top" : "base"), {});
+    CreateOptions target(kQcow2Format.create_options);
+    EXPECT_TRUE(target.Set("size", std::to_string(kDiskBytes)));
+    ASSERT_TRUE(kQcow2Format.create(scratch / "target", target));
+    for (const int file : {kTop, kBase, kTarget}) {
+      const auto bytes = *OpenProtocol(scratch / kNames[file], {});
       start_[file].resize(bytes->size_bytes());
       ASSERT_EQ(Read(bytes.get(), 0, start_[file]), 0);
     }
@@ -64,10 +69,15 @@ class ImageJobCrash : public testing::TestWithParam<JobKind> {
     auto top = OpenOn(std::make_unique<WriteLogImage>(start_[kTop], &log, kTop), true);
     top->SetBacking(OpenOn(std::make_unique<WriteLogImage>(start_[kBase], &log, kBase), true));
     const auto node = *CreateImageNode(loop.get(), engine.get(), std::move(top));
-    auto job = *ImageJob::Start(node.get(), GetParam(), 0);
+    auto job = *ImageJob::Start(node.get(), GetParam(), 0, [&] {
+      return OpenOn(std::make_unique<WriteLogImage>(start_[kTarget], &log, kTarget), true);
+    });
     while (!job->progress().ready && job->progress().outcome) {
     }
-    const Status completed = job->Complete();
+    const Status completed = job->Complete([&]() -> Status {
+      log.push_back({.flush = true, .file = kMark});
+      return Ok();
+    });
     EXPECT_TRUE(completed) << completed.error().message();
     return log;
   }
@@ -81,12 +91,15 @@ TEST_P(ImageJobCrash, TheDiskIsWhatItWas) {
   std::mt19937_64 random(6);
   std::map<int, Content> durable = start_;
   std::map<int, std::vector<LoggedWrite>> since;
+  bool marked = false;
   for (size_t point = 0; point <= log.size(); ++point) {
     auto top = OpenOn(std::make_unique<MemoryImage>(CrashedFile(durable[kTop], since[kTop], &random)), false);
     auto base =
         OpenOn(std::make_unique<MemoryImage>(CrashedFile(durable[kBase], since[kBase], &random)), false);
-    ASSERT_TRUE(top && base) << "after write " << point;
-    for (FormatImage* image : {top.get(), base.get()}) {
+    auto target =
+        OpenOn(std::make_unique<MemoryImage>(CrashedFile(durable[kTarget], since[kTarget], &random)), false);
+    ASSERT_TRUE(top && base && target) << "after write " << point;
+    for (FormatImage* image : {top.get(), base.get(), target.get()}) {
       const auto report = image->Check({});
       ASSERT_TRUE(report);
       ASSERT_EQ(report->corruptions + report->errors, 0u) << "after write " << point;
@@ -95,9 +108,14 @@ TEST_P(ImageJobCrash, TheDiskIsWhatItWas) {
     Content read(kDiskBytes);
     ASSERT_EQ(Read(top.get(), 0, read), 0);
     ASSERT_EQ(read, disk_) << "after write " << point << " of " << log.size();
+    if (marked) {
+      ASSERT_EQ(Read(target.get(), 0, read), 0);
+      ASSERT_EQ(read, disk_) << "of the target, after write " << point << " of " << log.size();
+    }
 
     if (point == log.size()) break;
     const LoggedWrite& next = log[point];
+    marked |= next.file == kMark;
     if (!next.flush) {
       since[next.file].push_back(next);
       continue;
@@ -108,10 +126,12 @@ TEST_P(ImageJobCrash, TheDiskIsWhatItWas) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, ImageJobCrash, testing::Values(JobKind::kStream, JobKind::kCommit),
-                         [](const auto& tested) {
-                           return tested.param == JobKind::kStream ? "stream" : "commit";
-                         });
+std::string NameOf(const testing::TestParamInfo<JobKind>& tested) {
+  const char* const names[] = {"stream", "commit", "mirror"};
+  return names[static_cast<size_t>(tested.param)];
+}
+INSTANTIATE_TEST_SUITE_P(Kinds, ImageJobCrash,
+                         testing::Values(JobKind::kStream, JobKind::kCommit, JobKind::kMirror), NameOf);
 
 }  // namespace
 }  // namespace berth::block

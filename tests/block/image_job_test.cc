@@ -92,6 +92,26 @@ class ImageJobTest : public testing::Test {
     EXPECT_EQ(block::Read(Opened(name).get(), 0, read), 0);
     return read;
   }
+  std::vector<uint8_t> Read(const std::string& name, const std::string& format) {
+    std::vector<uint8_t> read(kDisk);
+    const auto image = OpenImage(scratch_ / name, format, {.force_share = true});
+    EXPECT_TRUE(image) << image.error().message();
+    EXPECT_EQ(block::Read(image->get(), 0, read), 0);
+    return read;
+  }
+  // What a mirror copies to.
+  void MakeTarget(const std::string& format) {
+    if (format == "qcow2") return Create("target", "cluster_size=4k");
+    ASSERT_TRUE(Open(scratch_ / "target", O_RDWR | O_CREAT, 0600));
+    std::filesystem::resize_file(scratch_ / "target", kDisk);
+  }
+  OpenTarget OpenerOf(const std::string& format) {
+    return [this, format]() -> Result<std::unique_ptr<FormatImage>> {
+      std::vector<LayerFiles> layers(1);
+      layers[0] = {.format = format, .image = TRY(Open(scratch_ / "target", O_RDWR)), .data = {}};
+      return OpenLayers(std::move(layers), {.writable = true});
+    };
+  }
   void ExpectSound(const std::string& name) {
     EXPECT_EQ(std::system(("qemu-img check -q " + scratch_ / name).c_str()), 0) << name;
   }
@@ -163,6 +183,80 @@ TEST_F(ImageJobTest, AJobThatIsEndedLeavesTheDisk) {
     for (const char* name : {"base", "top"}) std::filesystem::remove(scratch_ / name);
     std::fill(disk_.begin(), disk_.end(), 0);
   }
+}
+
+// To another format and cluster size; the images that the disk stood on are left as they were.
+TEST_F(ImageJobTest, AMirroredDiskIsACopyThatStandsAlone) {
+  for (const char* format : {"raw", "qcow2"}) {
+    MakeDisk("", kDisk / 2);
+    MakeTarget(format);
+    auto job = *ImageJob::Start(node_.get(), JobKind::kMirror, 0, OpenerOf(format));
+    UseUntilReady(job.get());
+    for (int i = 0; i < 10; ++i) Use();
+    std::vector<uint8_t> then;
+    ASSERT_TRUE(job->Complete([&]() -> Status {
+      then = Read("target", format);
+      return Ok();
+    }));
+    job.reset();
+    EXPECT_EQ(then, disk_) << "complete before the disk goes on with it";
+    for (int i = 0; i < 10; ++i) Use();
+    EXPECT_EQ(Read(node_.get()), disk_) << format;
+    ASSERT_TRUE(node_->WriteBack());
+    node_.reset();
+
+    EXPECT_EQ(Read("target", format), disk_) << format;
+    EXPECT_EQ(Read("top"), then) << "has nothing that was written after";
+    ExpectSound("top");
+    if (format == std::string_view("qcow2")) ExpectSound("target");
+    for (const char* name : {"base", "top", "target"}) std::filesystem::remove(scratch_ / name);
+    std::fill(disk_.begin(), disk_.end(), 0);
+  }
+}
+
+TEST_F(ImageJobTest, AMirrorThatEndsOtherwiseLeavesTheDisk) {
+  MakeDisk();
+  MakeTarget("qcow2");
+  {
+    auto job = *ImageJob::Start(node_.get(), JobKind::kMirror, 4 << 20, OpenerOf("qcow2"));
+    while (job->progress().done_bytes < 1 << 20 && job->progress().outcome) Use();
+  }
+  std::filesystem::remove(scratch_ / "target");
+  MakeTarget("qcow2");
+  {
+    auto job = *ImageJob::Start(node_.get(), JobKind::kMirror, 0, OpenerOf("qcow2"));
+    UseUntilReady(job.get());
+    const Status refused = job->Complete([]() -> Status { return Fail(Code::kUnavailable, "no mark"); });
+    EXPECT_EQ(refused.error().message(), "no mark");
+  }
+  for (int i = 0; i < 10; ++i) Use();
+  EXPECT_EQ(Read(node_.get()), disk_);
+  node_.reset();
+  EXPECT_EQ(Read("top"), disk_);
+  ExpectSound("top");
+}
+
+TEST_F(ImageJobTest, AMirrorsTargetHasTheDisksSizeAndIsThere) {
+  MakeDisk();
+  Create("target", "", kDisk / 2);
+  EXPECT_EQ(ImageJob::Start(node_.get(), JobKind::kMirror, 0, OpenerOf("qcow2")).error().code(),
+            Code::kInvalidArgument);
+  const auto none = []() -> Result<std::unique_ptr<FormatImage>> { return Fail(Code::kNotFound, "none"); };
+  EXPECT_EQ(ImageJob::Start(node_.get(), JobKind::kMirror, 0, none).error().code(), Code::kNotFound);
+  EXPECT_EQ(Read(node_.get()), disk_);
+}
+
+TEST_F(ImageJobTest, AMirrorTakesNoRoomForWhatIsZero) {
+  MakeDisk();
+  ASSERT_EQ(WriteAt(node_.get(), 0, std::vector<uint8_t>(kDisk)), 0);
+  MakeTarget("qcow2");
+  auto job = *ImageJob::Start(node_.get(), JobKind::kMirror, 0, OpenerOf("qcow2"));
+  while (!job->progress().ready && job->progress().outcome) {
+  }
+  ASSERT_TRUE(job->Complete());
+  job.reset();
+  node_.reset();
+  EXPECT_LT(std::filesystem::file_size(scratch_ / "target"), uint64_t{1} << 20);
 }
 
 TEST_F(ImageJobTest, AJobThatIsNotReadyIsNotCompleted) {

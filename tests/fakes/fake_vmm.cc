@@ -126,6 +126,7 @@ class FakeVmm {
     control::Request request;
     if (!message || !request.ParseFromString(message->bytes)) {
       std::erase_if(connections_, [fd](const UniqueFd& connection) { return connection.get() == fd; });
+      target_.clear();  // A job ends with the connection.
       // Once it has a listener it waits for the next daemon.
       while (connections_.empty() && listener_) {
         if (auto accepted = Accept(listener_.get())) connections_.push_back(*std::move(accepted));
@@ -171,6 +172,7 @@ class FakeVmm {
       const size_t start = fail + 6 + name.size();
       reply->set_code(9);
       reply->set_reason(command_line_.substr(start, command_line_.find(' ', start) - start));
+      if (request.has_end_disk_job()) target_.clear();  // A job that cannot be completed is over.
       reply->set_message("the fake refuses " + name + "\x1b[31m");
       return Send(fd, from);
     }
@@ -293,10 +295,19 @@ class FakeVmm {
         reply.mutable_disk_job()->set_done_bytes(UINT64_MAX);  // It may be a lie.
         reply.mutable_disk_job()->set_ready(command_line_.find("endless_job") == std::string::npos);
         break;
+      case control::Request::kStartDiskJob:
+        target_ = std::move(fds);
+        break;
       case control::Request::kEndDiskJob:
-        if (!request.end_disk_job().complete()) break;
+        if (!request.end_disk_job().complete()) {
+          target_.clear();
+          break;
+        }
         SetVolume(request.end_disk_job().id(), request.end_disk_job().volume());
-        kept_.clear();
+        kept_ = std::move(target_);
+        target_.clear();
+        for (const UniqueFd& mark : fds)
+          [[maybe_unused]] const ssize_t marked = ::pwrite(mark.get(), "1", 1, 0);
         break;
       case control::Request::kExchangeDisk:
         SetVolume(request.exchange_disk().id(), request.exchange_disk().image().volume());
@@ -338,6 +349,7 @@ class FakeVmm {
   }
 
   std::vector<UniqueFd> connections_, consoles_, kept_;
+  std::vector<UniqueFd> target_;  // That a disk's job copies to.
   std::vector<int> subscribers_;
   UniqueFd listener_;
   control::MachineConfig machine_;

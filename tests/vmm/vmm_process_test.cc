@@ -321,17 +321,40 @@ TEST_F(VmmProcessTest, WhatADiskStandsOnIsChanged) {
   ASSERT_TRUE(exchange(false));
   run_job(v1::StartDiskJob::STREAM, "top");
   EXPECT_EQ(volume(), "top");
+  v1::Request mirror, read_job, end;
+  mirror.mutable_start_disk_job()->set_id("disk");
+  mirror.mutable_start_disk_job()->set_kind(v1::StartDiskJob::MIRROR);
+  mirror.mutable_start_disk_job()->mutable_target()->set_format("raw");
+  read_job.mutable_read_disk_job()->set_id("disk");
+  end.mutable_end_disk_job()->set_id("disk");
+  end.mutable_end_disk_job()->set_complete(true);
+  end.mutable_end_disk_job()->set_volume("copy");
+  end.mutable_end_disk_job()->set_mark_fd_plus_one(1);
+  {
+    const UniqueFd copy = *Open(scratch / "copy", O_RDWR | O_CREAT, 0600);
+    const UniqueFd mark = *Open(scratch / "mark", O_RDWR | O_CREAT, 0600);
+    ASSERT_EQ(::ftruncate(copy.get(), 1 << 20), 0);
+    ASSERT_TRUE(vmm->Ask(mirror, {copy.get()}));
+    while (!vmm->Ask(read_job)->disk_job().ready()) {
+    }
+    const auto ended = vmm->Ask(end, {mark.get()});
+    ASSERT_TRUE(ended) << ended.error().message();
+  }
+  EXPECT_EQ(volume(), "copy");
+  EXPECT_EQ(std::filesystem::file_size(scratch / "mark"), 1u);
   snapshot.mutable_change_snapshot()->set_id("none");
   EXPECT_EQ(vmm->Ask(snapshot).error().code(), Code::kNotFound);
   EXPECT_TRUE(vmm->Ask(Quit()));
   EXPECT_EQ(vmm->Wait(), 0);
 
   std::filesystem::remove(scratch / "base");
-  const auto top = block::OpenImage(scratch / "top", "qcow2", {});
-  ASSERT_TRUE(top) << top.error().message();
-  std::vector<uint8_t> read(300'000);
-  EXPECT_EQ(block::Read(top->get(), 0, read), 0);
-  EXPECT_EQ(read, std::vector<uint8_t>(300'000, 7));
+  for (const auto& [name, format] : {std::pair("top", "qcow2"), {"copy", "raw"}}) {
+    const auto image = block::OpenImage(scratch / name, format, {});
+    ASSERT_TRUE(image) << image.error().message();
+    std::vector<uint8_t> read(300'000);
+    EXPECT_EQ(block::Read(image->get(), 0, read), 0);
+    EXPECT_EQ(read, std::vector<uint8_t>(300'000, 7)) << name;
+  }
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 // ends in between.
 #include <fcntl.h>
 
+#include <functional>
+#include <optional>
+
 #include "block/driver.h"
 #include "block/file_image.h"
 #include "block/qcow2/header.h"
@@ -39,6 +42,10 @@ class DiskChange : public VolumeFixture {
   std::string DiskOfG() { return Get("guests/g")->spec().disks(0).volume(); }
   // As it would be found if the daemon had ended while the disk was to become another volume.
   void StartDaemonWithRecord(const std::string& disk, const std::string& becomes) {
+    StartDaemonWithRecord(disk, becomes, [](v1::PendingDiskChange*) {});
+  }
+  void StartDaemonWithRecord(const std::string& disk, const std::string& becomes,
+                             const std::function<void(v1::PendingDiskChange*)>& more) {
     StopDaemon();
     {
       auto database = Database::Open(scratch_ / "state/state.db");
@@ -48,6 +55,7 @@ class DiskChange : public VolumeFixture {
       stored.guest.mutable_spec()->mutable_disks(0)->set_volume(Name(disk));
       stored.guest.mutable_pending_disk_change()->set_disk_id("disk0");
       stored.guest.mutable_pending_disk_change()->set_volume(Name(becomes));
+      more(stored.guest.mutable_pending_disk_change());
       ASSERT_TRUE(table.Update(stored));
     }
     StartDaemonAgain();
@@ -339,6 +347,127 @@ TEST_F(DiskJob, RatesAreNotNegative) {
   v1::StreamDiskRequest request = StreamOf();
   request.set_bytes_per_second(-1);
   EXPECT_EQ(Operate(&v1::GuestService::Stub::StreamDisk, request).error().field(), "bytes_per_second");
+}
+
+class DiskMirror : public DiskChange {
+ protected:
+  static v1::MirrorDiskRequest MirrorTo(const std::string& volume_id, const std::string& pool = "") {
+    v1::MirrorDiskRequest request;
+    request.set_name("guests/g");
+    request.set_disk_id("disk0");
+    request.set_parent(pool);
+    request.set_volume_id(volume_id);
+    return request;
+  }
+  Result<v1::Guest> Mirror(const v1::MirrorDiskRequest& request) {
+    return Operate(&v1::GuestService::Stub::MirrorDisk, request);
+  }
+  std::string MarkPath() { return scratch_ / "state/mirror-" + Get("guests/g")->uid(); }
+  // As a daemon that ended leaves it: there are "web", which is the disk, and the volume "copy".
+  void StartDaemonWithMirror(const std::optional<std::string>& mark) {
+    const std::string path = MarkPath();
+    StartDaemonWithRecord("web", "copy", [&](v1::PendingDiskChange* change) {
+      change->set_mirror(true);
+      if (mark) scratch_.Write("state/" + std::filesystem::path(path).filename().string(), *mark);
+    });
+  }
+};
+
+TEST_F(DiskMirror, AMirroredDiskIsTheCopyInWhicheverPoolAndFormat) {
+  RunWeb();
+  v1::MirrorDiskRequest request = MirrorTo("copy", "pools/other");
+  request.set_format(v1::Volume::RAW);
+  const auto guest = Mirror(request);
+  ASSERT_TRUE(guest) << guest.error().message();
+  EXPECT_EQ(guest->spec().disks(0).volume(), Name("copy", "other"));
+  EXPECT_FALSE(guest->has_pending_disk_change());
+  EXPECT_THAT(FilesOf("other"), ElementsAre("copy.raw"));
+  EXPECT_THAT(FilesOf(), ElementsAre("web.qcow2"));
+  EXPECT_FALSE(std::filesystem::exists(MarkPath()));
+  EXPECT_EQ(OpenVolumeChain(*PoolDirectory::Open(pools_[2]), "copy", {.writable = true}).error().reason(),
+            "IMAGE_IN_USE");
+  EXPECT_TRUE(DeleteVolume(Name("web")));
+  EXPECT_EQ(ReasonOf(Mirror(MirrorTo("again"))), "DISK_RAW");
+  ASSERT_TRUE(Stop("guests/g", true));
+  EXPECT_TRUE(Start("guests/g"));
+}
+
+TEST_F(DiskMirror, WhatFailsLeavesNothing) {
+  for (const char* behaviour :
+       {"fail=start_disk_job:NO_MEMORY", "fail=read_disk_job:NOT_CONVERGING", "fail=end_disk_job:NO_ROOM"}) {
+    RunWeb(behaviour);
+    EXPECT_NE(ReasonOf(Mirror(MirrorTo("copy"))), "done");
+    EXPECT_EQ(DiskOfG(), Name("web"));
+    EXPECT_FALSE(Get("guests/g")->has_pending_disk_change());
+    EXPECT_THAT(FilesOf(), ElementsAre("web.qcow2")) << behaviour;
+    EXPECT_FALSE(std::filesystem::exists(MarkPath()));
+    ASSERT_TRUE(Delete("guests/g", true));
+    ASSERT_TRUE(DeleteVolume(Name("web")));
+  }
+}
+
+// Whether the guest went on with the copy, only the mark says.
+TEST_F(DiskMirror, AMonitorThatEndsMeanwhileLeavesTheDiskThatHasEverything) {
+  for (const std::string behaviour : {"die=end_disk_job", "die_after=end_disk_job"}) {
+    RunWeb(behaviour);
+    EXPECT_EQ(ReasonOf(Mirror(MirrorTo("copy"))), "VMM_GONE");
+    Await("guests/g", v1::Guest::FAILED);
+    if (behaviour == "die_after=end_disk_job") {
+      EXPECT_EQ(DeleteVolume(Name("copy")).error().reason(), "VOLUME_IN_USE");
+    }
+    const auto started = Start("guests/g");
+    ASSERT_TRUE(started) << started.error().message();
+    EXPECT_EQ(started->spec().disks(0).volume(), Name(behaviour == "die=end_disk_job" ? "web" : "copy"));
+    EXPECT_FALSE(started->has_pending_disk_change());
+    EXPECT_FALSE(std::filesystem::exists(MarkPath()));
+    ASSERT_TRUE(Delete("guests/g", true));
+    (void)DeleteVolume(Name("copy"), /*allow_missing=*/true);
+    ASSERT_TRUE(DeleteVolume(Name("web")));
+  }
+}
+
+TEST_F(DiskMirror, ADaemonThatEndedBeforeTheCopyHadItsNameTouchesNoOther) {
+  RunWeb();
+  ASSERT_TRUE(CreateVolume("copy", kMiB));
+  StartDaemonWithMirror(std::nullopt);
+  EXPECT_EQ(DiskOfG(), Name("web"));
+  EXPECT_FALSE(Get("guests/g")->has_pending_disk_change());
+  EXPECT_THAT(FilesOf(), ElementsAre("copy.qcow2", "web.qcow2"));
+}
+
+// Marked as well: the monitor says what the disk is.
+TEST_F(DiskMirror, ADaemonThatEndedBeforeTheMonitorHadTheCopyRemovesIt) {
+  for (const char* mark : {"", "1"}) {
+    RunWeb();
+    ASSERT_TRUE(CreateVolume("copy", kMiB));
+    StartDaemonWithMirror(mark);
+    EXPECT_EQ(DiskOfG(), Name("web"));
+    EXPECT_FALSE(Get("guests/g")->has_pending_disk_change());
+    EXPECT_THAT(FilesOf(), ElementsAre("web.qcow2"));
+    EXPECT_FALSE(std::filesystem::exists(MarkPath()));
+    ASSERT_TRUE(Delete("guests/g", true));
+    ASSERT_TRUE(DeleteVolume(Name("web")));
+  }
+}
+
+TEST_F(DiskMirror, ADaemonThatEndedAfterTheMonitorHadTheCopyGoesOn) {
+  RunWeb();
+  ASSERT_TRUE(Mirror(MirrorTo("copy")));
+  StartDaemonWithMirror("1");
+  EXPECT_EQ(DiskOfG(), Name("copy"));
+  EXPECT_FALSE(Get("guests/g")->has_pending_disk_change());
+  EXPECT_THAT(FilesOf(), ElementsAre("copy.qcow2", "web.qcow2"));
+}
+
+TEST_F(DiskMirror, WhatCannotBeIsRefusedAtOnce) {
+  RunWeb();
+  EXPECT_EQ(ReasonOf(Mirror(MirrorTo("web"))), "VOLUME_EXISTS");
+  EXPECT_EQ(Mirror(MirrorTo("Copy")).error().field(), "volume_id");
+  EXPECT_EQ(ReasonOf(Mirror(MirrorTo("copy", "pools/none"))), "POOL_NOT_FOUND");
+  v1::MirrorDiskRequest request = MirrorTo("copy");
+  request.set_bytes_per_second(-1);
+  EXPECT_EQ(Mirror(request).error().field(), "bytes_per_second");
+  EXPECT_THAT(FilesOf(), ElementsAre("web.qcow2"));
 }
 
 TEST_F(DiskChange, AStateInsideAVolumeThatIsWrittenToIsTheMonitorsToKeep) {
