@@ -196,7 +196,8 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Balloon(const v1::DeviceCon
 
 Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::VirtioConsole() {
   auto console = TRY(hw::VirtioConsole::Create(
-      [output = context_.console](std::span<const uint8_t> bytes) { output->Output(bytes); }));
+      {.console = [output = context_.console](std::span<const uint8_t> bytes) { output->Output(bytes); },
+       .agent = {}}));
   built_.console = console.get();
   return console;
 }

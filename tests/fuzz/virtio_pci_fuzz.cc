@@ -38,7 +38,7 @@ enum Operation : uint8_t {
 std::unique_ptr<VirtioDevice> MakeDevice(uint8_t which, std::function<void(uint8_t)>* host) {
   if (which % 3 == 0) return CreateVirtioRng();
   if (which % 3 == 1) {
-    auto console = *VirtioConsole::Create([](std::span<const uint8_t>) {});
+    auto console = *VirtioConsole::Create({.console = [](std::span<const uint8_t>) {}, .agent = {}});
     *host = [raw = console.get()](uint8_t byte) { raw->Input({&byte, 1}); };
     return console;
   }

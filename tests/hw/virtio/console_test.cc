@@ -22,9 +22,12 @@ class ConsoleTest : public testing::TestWithParam<uint64_t> {
   void Activate() { ASSERT_TRUE(fake.Activate(GetParam())); }
 
   std::string printed;
-  std::unique_ptr<VirtioConsole> console = *VirtioConsole::Create([this](std::span<const uint8_t> bytes) {
-    printed.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  });
+  std::unique_ptr<VirtioConsole> console =
+      *VirtioConsole::Create({.console =
+                                  [this](std::span<const uint8_t> bytes) {
+                                    printed.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+                                  },
+                              .agent = {}});
   FakeVirtio fake{console.get()};
 };
 
@@ -166,7 +169,7 @@ INSTANTIATE_TEST_SUITE_P(Rings, ConsoleTest,
                          Name);
 
 TEST(ConsoleLies, ABrokenQueueStopsAndAsksForAReset) {
-  auto console = *VirtioConsole::Create([](std::span<const uint8_t>) {});
+  auto console = *VirtioConsole::Create({.console = [](std::span<const uint8_t>) {}, .agent = {}});
   FakeVirtio fake(console.get());
   ASSERT_TRUE(fake.Activate());
   static_cast<FakeSplitDriver&>(fake.driver(kReceive)).SetAvailableIndex(1000);
