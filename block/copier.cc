@@ -14,7 +14,9 @@
 namespace berth::block {
 namespace {
 
-constexpr uint64_t kBufferBytes = 2 << 20;
+constexpr uint64_t kSegmentBytes = 2 << 20;
+// Read and written at once where nobody waits for a turn: small enough to be in the CPU's cache still.
+constexpr uint64_t kPieceBytes = 256 << 10;
 constexpr uint64_t kSectorBytes = 512;
 // Compressed at once by one thread: small enough that all threads have something to do.
 constexpr uint64_t kPackBytes = 512 << 10;
@@ -36,7 +38,9 @@ Copier::Copier(std::vector<Image*> sources, Image* target, CopyOptions options)
     : sources_(std::move(sources)),
       target_(target),
       target_format_(dynamic_cast<FormatImage*>(target)),
-      options_(std::move(options)) {
+      options_(std::move(options)),
+      // A raw image has its bytes where they are, whoever comes first.
+      in_order_(options_.in_order && (target_format_ == nullptr || target_->driver() != "raw")) {
   for (const Image* source : sources_) size_ += source->size_bytes();
   if (options_.compress) cluster_bytes_ = target_format_->Info().cluster_size_bytes.value_or(64 << 10);
   if (target_format_ != nullptr && target_format_->backing() != nullptr) {
@@ -88,7 +92,7 @@ bool Copier::Classify(uint64_t offset, Segment* segment, bool* skip) {
                                                       offset, status.error().message())));
       return false;
     }
-    segment->length = std::min(left, kBufferBytes);
+    segment->length = std::min(left, kSegmentBytes);
     return true;
   }
   segment->length = status->length;
@@ -118,7 +122,7 @@ bool Copier::Classify(uint64_t offset, Segment* segment, bool* skip) {
     *skip = false;
     segment->length = std::min(segment->length, std::max(kPackBytes, cluster_bytes_));
   } else if (segment->kind == Segment::Kind::kData) {
-    segment->length = std::min(segment->length, kBufferBytes);
+    segment->length = std::min(segment->length, kSegmentBytes);
   }
   return true;
 }
@@ -158,22 +162,21 @@ bool Copier::Next(Segment* segment) {
 
 bool Copier::WaitForTurn(uint64_t ticket) {
   MutexLock lock(mutex_);
-  while (options_.in_order && turn_ != ticket && !failed_) lock.Wait(turn_changed_);
+  while (in_order_ && turn_ != ticket && !failed_) lock.Wait(turns_[ticket % turns_.size()]);
   return !failed_;
 }
 
 void Copier::EndTurn(uint64_t ticket) {
+  if (!in_order_ || !WaitForTurn(ticket)) return;
   MutexLock lock(mutex_);
-  if (!options_.in_order) return;
-  while (turn_ != ticket && !failed_) lock.Wait(turn_changed_);
-  if (!failed_) ++turn_;
-  turn_changed_.notify_all();
+  ++turn_;
+  turns_[turn_ % turns_.size()].notify_one();
 }
 
 void Copier::GiveUp(Error error) {
   if (!failed_) outcome_ = Fail(std::move(error));
   failed_ = true;
-  turn_changed_.notify_all();
+  for (std::condition_variable& turn : turns_) turn.notify_one();
 }
 
 bool Copier::FailAt(std::string_view what, uint64_t offset, int error) {
@@ -196,7 +199,7 @@ int Copier::Salvage(Image* source, uint64_t offset, std::span<uint8_t> out) {
   return 0;
 }
 
-bool Copier::ReadSources(uint64_t offset, std::span<uint8_t> out) {
+int Copier::ReadSources(uint64_t offset, std::span<uint8_t> out) {
   uint64_t start = 0;
   for (Image* source : sources_) {
     const uint64_t end = start + source->size_bytes();
@@ -204,13 +207,13 @@ bool Copier::ReadSources(uint64_t offset, std::span<uint8_t> out) {
       const auto part = out.first(std::min<uint64_t>(out.size(), end - offset));
       int error = Read(source, offset - start, part);
       if (error != 0 && options_.salvage) error = Salvage(source, offset - start, part);
-      if (error != 0) return FailAt("reading", offset, error);
+      if (error != 0) return error;
       out = out.subspan(part.size());
       offset += part.size();
     }
     start = end;
   }
-  return true;
+  return 0;
 }
 
 // False, with nothing that matters done, where that is not possible: then it is read and written.
@@ -257,11 +260,20 @@ bool Copier::Carry(const Segment& segment, Buffers* buffers) {
   }
   Throttle(segment.length);
   if (options_.offload && CopyInKernel(segment)) return true;
-  buffers->data.resize(std::max<uint64_t>(buffers->data.size(), segment.length));
-  const std::span<uint8_t> data(buffers->data.data(), segment.length);
-  if (!ReadSources(segment.offset, data)) return false;
-  if (options_.compress) return WriteCompressed(segment, buffers);
-  return WaitForTurn(segment.ticket) && WriteData(segment, data);
+  const bool whole = in_order_ || options_.compress ||
+                     (options_.sparse_bytes != 0 && kPieceBytes % options_.sparse_bytes != 0);
+  buffers->data.resize(std::max(buffers->data.size(), whole ? segment.length : kPieceBytes));
+  const uint64_t end = segment.offset + segment.length;
+  for (uint64_t at = segment.offset, next = end; at < end; at = next) {
+    if (!whole) next = std::min(end, AlignDown(at, kPieceBytes) + kPieceBytes);
+    const std::span<uint8_t> data(buffers->data.data(), next - at);
+    if (const int error = ReadSources(at, data); error != 0) {
+      return FailAt("reading", segment.offset, error);
+    }
+    if (options_.compress) return WriteCompressed(segment, buffers);
+    if (!WaitForTurn(segment.ticket) || !WriteData(at, data)) return false;
+  }
+  return true;
 }
 
 bool Copier::WriteZeroes(uint64_t offset, uint64_t length) {
@@ -269,18 +281,18 @@ bool Copier::WriteZeroes(uint64_t offset, uint64_t length) {
   return error == 0 || FailAt("writing", offset, error);
 }
 
-bool Copier::WriteData(const Segment& segment, std::span<const uint8_t> data) {
+bool Copier::WriteData(uint64_t start, std::span<const uint8_t> data) {
   for (uint64_t at = 0; at < data.size();) {
     bool zero = false;
     uint64_t length = data.size();
     if (options_.sparse_bytes != 0 && !options_.overwrite) {
       // Units of the disk, not of the segment, so that where segments are cut does not show.
-      const uint64_t unit = options_.sparse_bytes, into = (segment.offset + at) % unit;
+      const uint64_t unit = options_.sparse_bytes, into = (start + at) % unit;
       length = RunLength(
           data.subspan(at, std::min<uint64_t>(into == 0 ? data.size() : unit - into, data.size() - at)), unit,
           &zero);
     }
-    const uint64_t offset = segment.offset + at;
+    const uint64_t offset = start + at;
     if (!zero) {
       if (const int error = Write(target_, offset, data.subspan(at, length)); error != 0) {
         return FailAt("writing", offset, error);

@@ -1,6 +1,7 @@
 // Copies the content of images, one behind the other, into another.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -19,7 +20,7 @@ namespace berth::block {
 
 struct CopyOptions {
   int threads = 8;
-  bool in_order = true;  // Of writing: the target's layout does not depend on chance.
+  bool in_order = true;  // Of writing, where the target's layout would depend on chance.
   bool compress = false;
   bool offload = false;          // File systems copy where they can; they may share the blocks.
   bool salvage = false;          // What cannot be read is taken as zeroes.
@@ -68,12 +69,12 @@ class Copier {
   void Work() EXCLUDES(mutex_);
   bool Carry(const Segment& segment, Buffers* buffers) EXCLUDES(mutex_);
   bool CopyInKernel(const Segment& segment) EXCLUDES(mutex_);
-  bool ReadSources(uint64_t offset, std::span<uint8_t> out) EXCLUDES(mutex_);
+  int ReadSources(uint64_t offset, std::span<uint8_t> out);
   int Salvage(Image* source, uint64_t offset, std::span<uint8_t> out);
   void Throttle(uint64_t bytes) EXCLUDES(mutex_);
   bool WaitForTurn(uint64_t ticket) EXCLUDES(mutex_);
   void EndTurn(uint64_t ticket) EXCLUDES(mutex_);
-  bool WriteData(const Segment& segment, std::span<const uint8_t> data) EXCLUDES(mutex_);
+  bool WriteData(uint64_t start, std::span<const uint8_t> data) EXCLUDES(mutex_);
   bool WriteCompressed(const Segment& segment, Buffers* buffers) EXCLUDES(mutex_);
   bool WriteZeroes(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
   bool FailAt(std::string_view what, uint64_t offset, int error) EXCLUDES(mutex_);
@@ -83,6 +84,7 @@ class Copier {
   Image* const target_;
   FormatImage* target_format_ = nullptr;
   const CopyOptions options_;
+  const bool in_order_;
   uint64_t size_ = 0;
   uint64_t cluster_bytes_ = 0;  // When compressing.
   uint64_t backing_end_ = 0;    // Of the target.
@@ -95,7 +97,9 @@ class Copier {
   uint64_t turn_ GUARDED_BY(mutex_) = 0;
   bool failed_ GUARDED_BY(mutex_) = false;
   Status outcome_ GUARDED_BY(mutex_);
-  std::condition_variable turn_changed_;
+  // A thread that waits for ticket t waits at t % kMaxCopyThreads: no two have the same, for each has one
+  // segment.
+  std::array<std::condition_variable, kMaxCopyThreads> turns_;
   std::chrono::steady_clock::time_point not_before_ GUARDED_BY(mutex_);  // With a rate limit.
 };
 
