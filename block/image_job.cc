@@ -62,6 +62,16 @@ Status ImageJob::Prepare(FormatImage& image, const OpenTarget& target) {
   FormatImage* const base = BaseOf(image);
   if (base == nullptr)
     return Fail(Error(Code::kFailedPrecondition, "there is no image beneath it").Reason("NO_BASE"));
+  // The disk keeps its size. Said before anything is done: once the upper image is empty there is no way
+  // back.
+  if (kind_ == JobKind::kCommit && base->size_bytes() > image.size_bytes()) {
+    return Fail(
+        Error(
+            Code::kFailedPrecondition,
+            fmt::format("the image beneath has {} bytes, and the disk only {}: make the disk as large first",
+                        base->size_bytes(), image.size_bytes()))
+            .Reason("BASE_LARGER"));
+  }
   if (kind_ == JobKind::kCommit && base->size_bytes() < image.size_bytes())
     return base->Resize(image.size_bytes(), Preallocation::kOff);
   return Ok();

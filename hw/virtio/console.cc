@@ -23,8 +23,9 @@ class Console final : public VirtioConsole {
       : has_console_(has_console),
         console_(std::move(console)),
         agent_(std::move(agent)),
-        control_({{{.offered = has_console, .console = true, .name = {}},
-                   {.offered = agent_ != nullptr, .console = false, .name = kAgentPortName}}}) {}
+        control_(
+            {ConsoleControl::Port{.offered = has_console, .console = true, .name = {}},
+             ConsoleControl::Port{.offered = agent_ != nullptr, .console = false, .name = kAgentPortName}}) {}
 
   VirtioType type() const override { return VirtioType::kConsole; }
   uint64_t features() const override {

@@ -41,6 +41,9 @@ class ImageJobTest : public testing::Test {
     Fill(Opened("base", {.writable = true}).get(), base_bytes, 1);
     Create("top", "backing_file=base,backing_fmt=qcow2" + more);
     Fill(Opened("top", {.writable = true}).get(), kDisk, 2);
+    OpenDisk();
+  }
+  void OpenDisk() {
     std::vector<LayerFiles> layers(2);
     layers[0] = {.format = "qcow2", .image = *Open(scratch_ / "top", O_RDWR), .data = {}};
     layers[1] = {.format = "qcow2", .image = *Open(scratch_ / "base", O_RDWR), .data = {}, .writable = true};
@@ -293,6 +296,16 @@ TEST_F(ImageJobTest, ADiskThatStandsAloneHasNothingToBringTogether) {
 }
 
 // Requests that go past the images are waited for by a flush of the job's: ending it must let them end.
+TEST_F(ImageJobTest, AnImageLargerThanTheDiskIsNotCommittedTo) {
+  Create("base", "", 2 * kDisk);
+  Create("top", "backing_file=base,backing_fmt=qcow2");
+  Fill(Opened("top", {.writable = true}).get(), kDisk, 2);
+  OpenDisk();
+
+  EXPECT_EQ(ImageJob::Start(node_.get(), JobKind::kCommit, 0).error().reason(), "BASE_LARGER");
+  EXPECT_EQ(Read(node_.get()), disk_);
+}
+
 TEST_F(ImageJobTest, AJobIsEndedWhileRequestsAreUnderWay) {
   MakeDisk();
   constexpr uint64_t kEach = 64 << 10;
