@@ -40,7 +40,7 @@ struct Command {
 };
 
 extern const Command kCompletion, kGuestAttach, kGuestCommit, kGuestConsole, kGuestCounters, kGuestCreate,
-    kGuestDelete, kGuestDetach, kGuestMirror, kGuestEvents, kGuestList, kGuestPowerButton, kGuestReset,
+    kGuestDelete, kGuestDetach, kGuestEvents, kGuestList, kGuestMirror, kGuestPowerButton, kGuestReset,
     kGuestScreenshot, kGuestShow, kGuestSnapshot, kGuestStart, kGuestStop, kGuestStream, kGuestTrace,
     kGuestUpdate, kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel,
     kOperationList, kOperationShow, kOperationWait, kPlacementAdvise, kPlacementExplain, kPoolList, kPoolShow,

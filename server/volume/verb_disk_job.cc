@@ -1,8 +1,6 @@
 // Bringing together what a running guest's disk stands on: StreamDisk and CommitDisk.
 #include "server/guest/disk_change.h"
 #include "server/guest/disk_job.h"
-#include "server/guest/field_error.h"
-#include "server/guest/verbs_internal.h"
 #include "server/volume/volume_chain.h"
 #include "server/volume/volume_verbs.h"
 
@@ -73,51 +71,32 @@ Status Commit(Engine& engine, GuestEntry& guest, const PoolDirectory& directory,
 
 }  // namespace
 
-template <typename Request, typename Work>
-Result<Operation> VolumeVerbs::BeginDiskJob(const std::string& verb, const Request& request, Work work) {
-  if (request.bytes_per_second() < 0)
-    return BadPath("bytes_per_second", "{} is less than 0", request.bytes_per_second());
-  const OperationRequest asked{.verb = verb, .target = request.name(), .request_id = request.request_id()};
-  MutexLock lock(admission_);
-  if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
-  const GuestPtr guest = TRY(engine_.book.Find(request.name()));
-  TRY(BeginOperation(guest, asked.verb));
-  OperationScope until_started(engine_, guest);
-  TRY(CheckTransition(guest->Get(), Verb::kChangeDisk));
-  TRY(SettleDiskChange(engine_, *guest));
-  const VolumeDisk disk = TRY(FindVolumeDisk(guest->Get(), request.disk_id()));
-  const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(disk.volume.pool)));
-  const VolumeFile file = TRY(FindAbove(*directory, guest->Get(), disk));
-  if (verb == "commit") {
-    TRY(CheckOnlyDependent(*directory, file));
-    TRY(CheckNoGuestHas(directory->NameOf(file.base), /*writing=*/false, "written to"));
-  }
-  Result<Operation> operation = engine_.operations.Start(
-      asked,
-      [this, guest, disk, directory, work, rate = static_cast<uint64_t>(request.bytes_per_second())](
-          OperationProgress& progress) -> Result<std::unique_ptr<google::protobuf::Message>> {
-        OperationScope scope(engine_, guest);
-        TRY(work(*guest, *directory, disk, rate, progress));
-        return ResponseOf(guest->Get());
-      });
-  if (operation) until_started.HandOn();
-  return operation;
-}
-
 Result<Operation> VolumeVerbs::StreamDisk(const v1::StreamDiskRequest& request) {
-  return BeginDiskJob("stream", request,
-                      [this](GuestEntry& guest, const PoolDirectory& directory, const VolumeDisk& disk,
-                             uint64_t rate, OperationProgress& progress) {
-                        return Stream(engine_, guest, directory, disk, rate, progress);
-                      });
+  const uint64_t rate = TRY(RateOf(request.bytes_per_second()));
+  const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
+    const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(disk.volume.pool)));
+    TRY(FindAbove(*directory, guest, disk));
+    return [this, disk, directory, rate](GuestEntry& entry, OperationProgress& progress) {
+      return Stream(engine_, entry, *directory, disk, rate, progress);
+    };
+  };
+  return ChangeDisk({.verb = "stream", .target = request.name(), .request_id = request.request_id()},
+                    request.disk_id(), plan);
 }
 
 Result<Operation> VolumeVerbs::CommitDisk(const v1::CommitDiskRequest& request) {
-  return BeginDiskJob("commit", request,
-                      [this](GuestEntry& guest, const PoolDirectory& directory, const VolumeDisk& disk,
-                             uint64_t rate, OperationProgress& progress) {
-                        return Commit(engine_, guest, directory, disk, rate, progress);
-                      });
+  const uint64_t rate = TRY(RateOf(request.bytes_per_second()));
+  const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
+    const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(disk.volume.pool)));
+    const VolumeFile file = TRY(FindAbove(*directory, guest, disk));
+    TRY(CheckOnlyDependent(*directory, file));
+    TRY(CheckNoGuestHas(directory->NameOf(file.base), /*writing=*/false, "written to"));
+    return [this, disk, directory, rate](GuestEntry& entry, OperationProgress& progress) {
+      return Commit(engine_, entry, *directory, disk, rate, progress);
+    };
+  };
+  return ChangeDisk({.verb = "commit", .target = request.name(), .request_id = request.request_id()},
+                    request.disk_id(), plan);
 }
 
 }  // namespace berth::server

@@ -1,31 +1,9 @@
 #include "server/guest/disk_change.h"
-#include "server/guest/verbs_internal.h"
 #include "server/volume/volume_chain.h"
-#include "server/volume/volume_facts.h"
 #include "server/volume/volume_verbs.h"
 
 namespace berth::server {
 namespace {
-
-// A new volume over the disk's.
-Result<VolumePlan> PlanAbove(const PoolDirectory& directory, const v1::Guest& guest, const VolumeDisk& disk,
-                             const std::string& id) {
-  const std::vector<VolumeFile> files = TRY(directory.List());
-  const VolumeFile base = TRY(directory.Find(disk.volume.id, files));
-  if (base.format == "raw") {
-    return Fail(Error(Code::kFailedPrecondition,
-                      fmt::format("{}'s disk {} is the raw volume {}: a volume can be made to stand on it "
-                                  "while the guest does not run",
-                                  guest.name(), disk.id, disk.volume.ToString()))
-                    .Reason("DISK_RAW")
-                    .With("resource", guest.name())
-                    .Field("disk_id"));
-  }
-  return VolumePlan{.name = {.pool = directory.pool(), .id = id},
-                    .file = {.id = id, .base = base.id, .format = "qcow2"},
-                    .size_bytes = TRY(LookAt(directory, base, files)).size_bytes,
-                    .base_is_written_to = true};
-}
 
 // Whatever becomes of it, the record of it ends, or is there for who comes next.
 Status GoOnWith(Engine& engine, GuestEntry& guest, const VolumeDisk& disk, VolumeMaking& making,
@@ -50,35 +28,26 @@ Status GoOnWith(Engine& engine, GuestEntry& guest, const VolumeDisk& disk, Volum
 
 Result<Operation> VolumeVerbs::SnapshotDisk(const v1::SnapshotDiskRequest& request) {
   TRY(CheckNewId("volume_id", request.volume_id()));
-  const OperationRequest asked{
-      .verb = "snapshot", .target = request.name(), .request_id = request.request_id()};
-  MutexLock lock(admission_);
-  if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
-  const GuestPtr guest = TRY(engine_.book.Find(request.name()));
-  TRY(BeginOperation(guest, asked.verb));
-  OperationScope until_started(engine_, guest);
-  TRY(CheckTransition(guest->Get(), Verb::kChangeDisk));
-  TRY(SettleDiskChange(engine_, *guest));
-  const VolumeDisk disk = TRY(FindVolumeDisk(guest->Get(), request.disk_id()));
-  PoolDirectory directory = TRY(OpenPool(disk.volume.pool));
-  VolumePlan plan = TRY(PlanAbove(directory, guest->Get(), disk, request.volume_id()));
-  RoomLedger::Claim room = TRY(TakeRoom(directory, plan.size_bytes));
-  std::shared_ptr<VolumeMaking> making =
-      TRY(VolumeMaking::Begin(std::move(directory), std::move(plan), std::move(room)));
-  Result<Operation> operation = engine_.operations.Start(
-      asked,
-      [this, guest, disk, making = std::move(making)](
-          OperationProgress& progress) mutable -> Result<std::unique_ptr<google::protobuf::Message>> {
-        OperationScope scope(engine_, guest);
-        const auto mine = std::move(making);
-        progress.Report("make the volume", 0, 2);
-        TRY(mine->Format());
-        progress.Report("have the guest go on with it", 1, 2);
-        TRY(GoOnWith(engine_, *guest, disk, *mine, progress));
-        return ResponseOf(guest->Get());
-      });
-  if (operation) until_started.HandOn();
-  return operation;
+  const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
+    PoolDirectory directory = TRY(OpenPool(disk.volume.pool));
+    VolumePlan above{
+        .name = {.pool = directory.pool(), .id = request.volume_id()},
+        .file = {.id = request.volume_id(), .base = disk.volume.id, .format = "qcow2"},
+        .size_bytes = TRY(SizeOfImage(directory, guest, disk, "a volume can be made to stand on it")),
+        .base_is_written_to = true};
+    RoomLedger::Claim room = TRY(TakeRoom(directory, above.size_bytes));
+    std::shared_ptr<VolumeMaking> making =
+        TRY(VolumeMaking::Begin(std::move(directory), std::move(above), std::move(room)));
+    return
+        [this, disk, making = std::move(making)](GuestEntry& entry, OperationProgress& progress) -> Status {
+          progress.Report("make the volume", 0, 2);
+          TRY(making->Format());
+          progress.Report("have the guest go on with it", 1, 2);
+          return GoOnWith(engine_, entry, disk, *making, progress);
+        };
+  };
+  return ChangeDisk({.verb = "snapshot", .target = request.name(), .request_id = request.request_id()},
+                    request.disk_id(), plan);
 }
 
 }  // namespace berth::server

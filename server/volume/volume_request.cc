@@ -46,6 +46,11 @@ v1::Volume::Format FormatOf(const VolumeFile& file) {
   return file.format == "raw" ? v1::Volume::RAW : v1::Volume::QCOW2;
 }
 
+Result<uint64_t> RateOf(int64_t bytes_per_second) {
+  if (bytes_per_second < 0) return BadPath("bytes_per_second", "{} is less than 0", bytes_per_second);
+  return static_cast<uint64_t>(bytes_per_second);
+}
+
 Result<uint64_t> SizeOfCopy(uint64_t content_bytes, int64_t asked_bytes) {
   // What is so large that it is none afterwards is refused by the check.
   const auto least_bytes =

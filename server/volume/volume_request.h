@@ -18,6 +18,7 @@ Status CheckNewId(const std::string& field, const std::string& id);
 Status CheckVolumeSize(const std::string& field, int64_t size_bytes);
 Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format);  // "raw"
 v1::Volume::Format FormatOf(const VolumeFile& file);
+Result<uint64_t> RateOf(int64_t bytes_per_second);  // 0: no limit.
 
 // Of a volume with the content of something of `content_bytes`; `asked_bytes` 0: no larger than need be.
 Result<uint64_t> SizeOfCopy(uint64_t content_bytes, int64_t asked_bytes);

@@ -9,6 +9,7 @@
 #include "berth/v1/guest_service.pb.h"
 #include "berth/v1/volume_service.pb.h"
 #include "server/guest/engine.h"
+#include "server/volume/change_disk.h"
 #include "server/volume/volume_making.h"
 #include "server/volume/volume_request.h"
 #include "server/volume/volume_snapshots.h"
@@ -54,8 +55,9 @@ class VolumeVerbs {
   Result<Operation> BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source);
   Result<Operation> BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
                                         SnapshotChange change);
-  template <typename Request, typename Work>
-  Result<Operation> BeginDiskJob(const std::string& verb, const Request& request, Work work);
+  // Whoever asks for it gets an operation with the guest `asked.target`, or hears what is in the way.
+  Result<Operation> ChangeDisk(const OperationRequest& asked, const std::string& disk_id,
+                               const DiskWorkPlan& plan);
   Result<RoomLedger::Claim> TakeRoom(const PoolDirectory& directory, uint64_t more_bytes);
   Result<VolumePlan> PlanNew(const v1::CreateVolumeRequest& request, const PoolDirectory& directory) const;
   // Publishes it; the operation's response.
