@@ -30,20 +30,18 @@ constexpr uint32_t Due(uint16_t event) { return uint32_t{1} << event; }
 
 Status ConsoleControl::Start(const VirtioActivation& activation, unsigned receive, unsigned transmit) {
   memory_ = activation.memory;
-  loop_ = activation.loop;
-  transport_ = activation.transport;
   transmit_queue_ = activation.queues[transmit];
   transmit_ =
       TRY(QueueService::Start(activation, transmit, [this](const DescriptorChain& chain) { Take(chain); }));
-  receive_ = activation.queues[receive];
-  if (receive_ == nullptr) return Ok();
-  return loop_->Watch(receive_->kick_fd(), EPOLLIN, [this](uint32_t) { Send(); });
+  receive_ = TRY(QueueFiller::Start(
+      activation, receive, [this] { return AnyDue(); },
+      [this](const DescriptorChain& chain) { return Write(chain); }));
+  return Ok();
 }
 
 void ConsoleControl::Stop() {
   transmit_.reset();
-  if (receive_ != nullptr) loop_->Unwatch(receive_->kick_fd());
-  receive_ = nullptr;
+  receive_.reset();
   due_.fill(0);
   for (auto& open : open_) open = false;
 }
@@ -70,32 +68,11 @@ void ConsoleControl::Take(const DescriptorChain& chain) {
       open_[id] = value == 1;
     }
   }
-  Send();
+  if (receive_) receive_->Run();
 }
 
-// As far as the driver has given buffers for it.
-void ConsoleControl::Send() {
-  if (receive_ == nullptr) return;
-  DrainEventFd(receive_->kick_fd());
-  const auto any_due = [this] {
-    return std::any_of(due_.begin(), due_.end(), [](uint32_t due) { return due != 0; });
-  };
-  for (unsigned chains = 0; any_due(); ++chains) {
-    if (chains == QueueService::kChainsATurn) {
-      SignalEventFd(receive_->kick_fd());
-      break;
-    }
-    const Result<std::optional<DescriptorChain>> chain = receive_->Pop();
-    if (!chain) {
-      receive_->Notify();
-      loop_->Unwatch(receive_->kick_fd());
-      receive_ = nullptr;
-      return transport_->NeedsReset(chain.error().message());
-    }
-    if (!chain->has_value()) break;
-    receive_->Push(**chain, Write(**chain));
-  }
-  receive_->Notify();
+bool ConsoleControl::AnyDue() const {
+  return std::any_of(due_.begin(), due_.end(), [](uint32_t due) { return due != 0; });
 }
 
 // What does not fit stays due.

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "hw/virtio/device.h"
+#include "hw/virtio/queue_filler.h"
 #include "hw/virtio/queue_service.h"
 
 namespace berth::hw {
@@ -33,16 +34,14 @@ class ConsoleControl {
 
  private:
   void Take(const DescriptorChain& chain);
-  void Send();
+  bool AnyDue() const;
   uint32_t Write(const DescriptorChain& chain);
 
   const std::array<Port, kPorts> ports_;
   const GuestMemory* memory_ = nullptr;
-  EventLoop* loop_ = nullptr;
-  VirtioTransport* transport_ = nullptr;
-  VirtQueue* receive_ = nullptr;
   VirtQueue* transmit_queue_ = nullptr;
   std::unique_ptr<QueueService> transmit_;
+  std::unique_ptr<QueueFiller> receive_;
   // Events that the driver is to be told of, a bit each: however often it asks, each is due once.
   std::array<uint32_t, kPorts> due_{};
   std::array<std::atomic<bool>, kPorts> open_{};

@@ -20,19 +20,23 @@ Result<std::unique_ptr<ConsolePort>> ConsolePort::Create(Output output) {
 Status ConsolePort::Start(const VirtioActivation& activation, unsigned receive, unsigned transmit) {
   memory_ = activation.memory;
   loop_ = activation.loop;
-  transport_ = activation.transport;
   transmit_queue_ = activation.queues[transmit];
   transmit_ =
       TRY(QueueService::Start(activation, transmit, [this](const DescriptorChain& chain) { Take(chain); }));
-  receive_ = activation.queues[receive];
-  if (receive_ == nullptr) return Ok();
-  TRY(loop_->Watch(receive_->kick_fd(), EPOLLIN, [this](uint32_t) { Deliver(); }));
-  return loop_->Watch(fresh_.get(), EPOLLIN, [this](uint32_t) { Deliver(); });
+  receive_ = TRY(QueueFiller::Start(
+      activation, receive, [this] { return HasInput(); },
+      [this](const DescriptorChain& chain) { return Fill(chain); }));
+  if (!receive_) return Ok();
+  return loop_->Watch(fresh_.get(), EPOLLIN, [this](uint32_t) {
+    DrainEventFd(fresh_.get());
+    receive_->Run();
+  });
 }
 
 void ConsolePort::Stop() {
   transmit_.reset();
-  if (receive_ != nullptr) StopReceiving();
+  if (receive_) loop_->Unwatch(fresh_.get());
+  receive_.reset();
   MutexLock lock(mutex_);
   input_.clear();
 }
@@ -61,27 +65,6 @@ void ConsolePort::Take(const DescriptorChain& chain) {
   transmit_queue_->Push(chain, 0);
 }
 
-// Moves bytes into the driver's buffers, as far as there are both.
-void ConsolePort::Deliver() {
-  DrainEventFd(fresh_.get());
-  DrainEventFd(receive_->kick_fd());
-  for (unsigned chains = 0; HasInput(); ++chains) {
-    if (chains == QueueService::kChainsATurn) {
-      SignalEventFd(fresh_.get());
-      break;
-    }
-    const Result<std::optional<DescriptorChain>> chain = receive_->Pop();
-    if (!chain) {
-      receive_->Notify();
-      StopReceiving();
-      return transport_->NeedsReset(chain.error().message());
-    }
-    if (!chain->has_value()) break;  // The driver kicks when it has room: kicks are never off here.
-    receive_->Push(**chain, Fill(**chain));
-  }
-  receive_->Notify();
-}
-
 uint32_t ConsolePort::Fill(const DescriptorChain& chain) {
   MutexLock lock(mutex_);
   const size_t size = std::min<uint64_t>(chain.writable_bytes(), input_.size());
@@ -96,12 +79,6 @@ uint32_t ConsolePort::Fill(const DescriptorChain& chain) {
 bool ConsolePort::HasInput() {
   MutexLock lock(mutex_);
   return !input_.empty();
-}
-
-void ConsolePort::StopReceiving() {
-  loop_->Unwatch(receive_->kick_fd());
-  loop_->Unwatch(fresh_.get());
-  receive_ = nullptr;
 }
 
 }  // namespace berth::hw

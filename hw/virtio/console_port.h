@@ -8,6 +8,7 @@
 
 #include "base/mutex.h"
 #include "hw/virtio/device.h"
+#include "hw/virtio/queue_filler.h"
 #include "hw/virtio/queue_service.h"
 
 namespace berth::hw {
@@ -40,20 +41,17 @@ class ConsolePort {
  private:
   ConsolePort(Output output, UniqueFd fresh) : output_(std::move(output)), fresh_(std::move(fresh)) {}
   void Take(const DescriptorChain& chain);
-  void Deliver();
   uint32_t Fill(const DescriptorChain& chain);
   bool HasInput();
-  void StopReceiving();
 
   const Output output_;
   const UniqueFd fresh_;  // Signalled by Input.
   // Loop thread.
   const GuestMemory* memory_ = nullptr;
   EventLoop* loop_ = nullptr;
-  VirtioTransport* transport_ = nullptr;
-  VirtQueue* receive_ = nullptr;
   VirtQueue* transmit_queue_ = nullptr;
   std::unique_ptr<QueueService> transmit_;
+  std::unique_ptr<QueueFiller> receive_;
   Counter written_, read_;
 
   Mutex mutex_;

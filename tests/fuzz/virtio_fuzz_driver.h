@@ -80,6 +80,14 @@ class VirtioFuzzDriver {
     }
   }
 
+  // Writes a byte of the device's configuration, and reads from there on.
+  void UseConfig() {
+    const auto byte = input_.Take<uint8_t>();
+    uint8_t read[8];
+    device_.WriteConfig(byte, {&byte, 1});
+    device_.ReadConfig(byte, read);
+  }
+
   FakeVirtio virtio;
 
  private:
