@@ -115,6 +115,8 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
     }
     case v1::Request::kAttachConsole:
       return TRY(machine())->AttachConsole(TRY(fds.Take(request.attach_console().stream_fd())));
+    case v1::Request::kAttachAgent:
+      return TRY(machine())->AttachAgent(TRY(fds.Take(request.attach_agent().stream_fd())));
     case v1::Request::kSubscribe:
       connection.subscribed = true;
       return Ok();

@@ -73,7 +73,7 @@ DeviceBuilder::Function DeviceBuilder::Create(const v1::DeviceConfig& device) {
     case v1::DeviceConfig::kBalloon:
       return Virtio(device, TRY(Balloon(device)));
     case v1::DeviceConfig::kVirtioConsole:
-      return Virtio(device, TRY(VirtioConsole()));
+      return Virtio(device, TRY(VirtioConsole(device.virtio_console())));
     case v1::DeviceConfig::kScsi:
       return Virtio(device, TRY(Scsi(device)));
     case v1::DeviceConfig::kVfio:
@@ -194,11 +194,21 @@ Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::Balloon(const v1::DeviceCon
   return balloon;
 }
 
-Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::VirtioConsole() {
-  auto console = TRY(hw::VirtioConsole::Create(
-      {.console = [output = context_.console](std::span<const uint8_t> bytes) { output->Output(bytes); },
-       .agent = {}}));
-  built_.console = console.get();
+Result<std::unique_ptr<VirtioDevice>> DeviceBuilder::VirtioConsole(const v1::VirtioConsoleDevice& config) {
+  hw::VirtioConsole::Ports ports;
+  if (!config.no_console())
+    ports.console = [output = context_.console](std::span<const uint8_t> bytes) { output->Output(bytes); };
+  if (config.agent())
+    ports.agent = [agent = context_.agent](std::span<const uint8_t> bytes) { agent->Output(bytes); };
+  auto console = TRY(hw::VirtioConsole::Create(std::move(ports)));
+  hw::VirtioConsole* const raw = console.get();
+  if (!config.no_console()) built_.console = raw;
+  if (config.agent()) {
+    context_.agent->Connect(
+        {.input = [raw](std::span<const uint8_t> bytes) { return raw->AgentInput(bytes); },
+         .is_open = [raw] { return raw->agent_open(); },
+         .hold = [raw](bool hold) { raw->HoldAgentOutput(hold); }});
+  }
   return console;
 }
 

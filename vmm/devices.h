@@ -21,6 +21,7 @@
 #include "hw/virtio/device.h"
 #include "kvm/cpuid.h"
 #include "kvm/system.h"
+#include "vmm/agent_channel.h"
 #include "vmm/assigned_devices.h"
 #include "vmm/console.h"
 #include "vmm/descriptors.h"
@@ -36,6 +37,7 @@ struct DeviceContext {
   hw::InterruptController* interrupts = nullptr;
   uint32_t vcpus = 1;
   Console* console = nullptr;
+  AgentChannel* agent = nullptr;
   AssignedDevices* assigned = nullptr;  // Where there may be any.
   bool pinned = false;                  // There are some from the start.
   HotPlugPorts* ports = nullptr;
@@ -88,7 +90,7 @@ class DeviceBuilder {
   void AddCounters(const std::string& id, std::vector<NamedCounter> counters);
   Result<std::unique_ptr<hw::VirtioDevice>> Net(const v1::DeviceConfig& device);
   Result<std::unique_ptr<hw::VirtioDevice>> Balloon(const v1::DeviceConfig& device);
-  Result<std::unique_ptr<hw::VirtioDevice>> VirtioConsole();
+  Result<std::unique_ptr<hw::VirtioDevice>> VirtioConsole(const v1::VirtioConsoleDevice& config);
 
   const DeviceContext context_;
   Descriptors* const fds_;

@@ -1,9 +1,11 @@
 #include "vmm/machine.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <future>
 
@@ -202,6 +204,7 @@ Status Machine::CreatePci() {
 Status Machine::CreateDevices(Descriptors& fds) {
   io_loop_ = TRY(EventLoop::Create());
   io_engine_ = TRY(block::CreateIoEngine(io_loop_.get()));
+  agent_ = std::make_unique<AgentChannel>(io_loop_.get());
   if (const uint32_t container = config_.vfio_container_fd_plus_one(); container != 0) {
     assigned_ = TRY(AssignedDevices::Create(
         TRY(fds.Take(container - 1)), vm_.get(), &memory_space_, control_,
@@ -223,6 +226,7 @@ Status Machine::CreateDevices(Descriptors& fds) {
                                 .interrupts = interrupts_.get(),
                                 .vcpus = Topology(config_.cpus()).vcpus(),
                                 .console = console_.get(),
+                                .agent = agent_.get(),
                                 .assigned = assigned_.get(),
                                 .pinned = HasAssigned(),
                                 .ports = ports_.get(),
@@ -458,6 +462,13 @@ void Machine::FinishDisks() {
 void Machine::PressPowerButton() { power_->PressButton(); }
 
 Status Machine::AttachConsole(UniqueFd stream) { return console_->Attach(std::move(stream)); }
+
+Status Machine::AttachAgent(UniqueFd stream) {
+  if (::fcntl(stream.get(), F_SETFL, O_NONBLOCK) != 0) return FailErrno(errno, "prepare an agent's stream");
+  Status attached = Ok();
+  io_loop_->Call([&] { attached = agent_->Attach(std::move(stream)); });
+  return attached;
+}
 
 Status Machine::SetBalloon(uint64_t size_bytes) {
   if (devices_.balloon == nullptr) return NoBalloon();

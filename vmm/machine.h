@@ -27,6 +27,7 @@
 #include "hw/pci/layout.h"
 #include "kvm/system.h"
 #include "kvm/vm.h"
+#include "vmm/agent_channel.h"
 #include "vmm/assigned_devices.h"
 #include "vmm/console.h"
 #include "vmm/descriptors.h"
@@ -65,6 +66,8 @@ class Machine {
   // The vCPUs stop for good, and images of disks are as if they had been closed.
   void FinishDisks();
   Status AttachConsole(UniqueFd stream);
+  // As the request.
+  Status AttachAgent(UniqueFd stream);
   // FAILED_PRECONDITION, NO_BALLOON; and VirtioBalloon::SetTarget's.
   Status SetBalloon(uint64_t size_bytes);
   Result<v1::BalloonReport> ReadBalloon() const;
@@ -162,6 +165,7 @@ class Machine {
   std::unique_ptr<hw::Pvpanic> pvpanic_;
   std::vector<std::unique_ptr<hw::Region>> regions_;  // Of the chipset and the host bridge.
 
+  std::unique_ptr<AgentChannel> agent_;
   std::unique_ptr<AssignedDevices> assigned_;  // Outlives the functions on the bus.
   std::unique_ptr<hw::PciHostBridge> pci_;
   std::unique_ptr<HotPlugPorts> ports_;

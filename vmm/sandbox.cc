@@ -210,6 +210,7 @@ Status Confine(ThreadKind kind) {
       break;
     case ThreadKind::kIo:
       filter.Allow(kIo);
+      filter.AllowWhere(SCMP_SYS(sendto), 4, ~uint64_t{0}, 0);  // The agent's stream: to its peer alone.
       filter.AllowRequests(kvm::RunningRequests());
       filter.AllowRequests(kVfioRunning);
       filter.AllowRequests(kNet);

@@ -69,6 +69,9 @@ class Console final : public VirtioConsole {
   size_t Input(std::span<const uint8_t> bytes) override { return console_->Input(bytes); }
   size_t AgentInput(std::span<const uint8_t> bytes) override { return agent_ ? agent_->Input(bytes) : 0; }
   bool agent_open() const override { return control_.open(kAgentPort); }
+  void HoldAgentOutput(bool hold) override {
+    if (agent_) agent_->HoldOutput(hold);
+  }
 
  private:
   const bool has_console_;

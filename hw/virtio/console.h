@@ -34,6 +34,8 @@ class VirtioConsole : public VirtioDevice {
   virtual size_t AgentInput(std::span<const uint8_t> bytes) = 0;
   // Whether somebody in the guest has the agent's port open. Any thread.
   virtual bool agent_open() const = 0;
+  // As ConsolePort::HoldOutput, of the agent's. Loop thread.
+  virtual void HoldAgentOutput(bool hold) = 0;
 };
 
 }  // namespace berth::hw

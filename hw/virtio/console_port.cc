@@ -6,13 +6,6 @@
 #include "hw/virtio/chain.h"
 
 namespace berth::hw {
-namespace {
-
-// What a chain writes beyond this is cut, so that one cannot keep the loop busy.
-constexpr uint64_t kMaxOutputAChain = 64 * 1024;
-
-}  // namespace
-
 Result<std::unique_ptr<ConsolePort>> ConsolePort::Create(Output output) {
   return std::unique_ptr<ConsolePort>(new ConsolePort(std::move(output), TRY(CreateEventFd())));
 }
@@ -23,6 +16,7 @@ Status ConsolePort::Start(const VirtioActivation& activation, unsigned receive, 
   transmit_queue_ = activation.queues[transmit];
   transmit_ =
       TRY(QueueService::Start(activation, transmit, [this](const DescriptorChain& chain) { Take(chain); }));
+  if (transmit_) transmit_->Hold(held_);
   receive_ = TRY(QueueFiller::Start(
       activation, receive, [this] { return HasInput(); },
       [this](const DescriptorChain& chain) { return Fill(chain); }));
@@ -41,6 +35,11 @@ void ConsolePort::Stop() {
   input_.clear();
 }
 
+void ConsolePort::HoldOutput(bool hold) {
+  held_ = hold;
+  if (transmit_) transmit_->Hold(hold);
+}
+
 size_t ConsolePort::Input(std::span<const uint8_t> bytes) {
   size_t taken;
   {
@@ -54,7 +53,7 @@ size_t ConsolePort::Input(std::span<const uint8_t> bytes) {
 
 void ConsolePort::Take(const DescriptorChain& chain) {
   std::array<uint8_t, 4096> piece;
-  const uint64_t size = std::min(chain.readable_bytes(), kMaxOutputAChain);
+  const uint64_t size = std::min(chain.readable_bytes(), kMaxChainBytes);
   for (uint64_t done = 0; done < size;) {
     const auto bytes = std::span(piece).first(std::min<uint64_t>(size - done, piece.size()));
     if (!ReadChain(*memory_, chain.readable, done, bytes)) break;

@@ -17,6 +17,8 @@ class ConsolePort {
  public:
   // Sent to the guest and not yet read by it.
   static constexpr size_t kMaxInputBytes = 4096;
+  // What a chain writes beyond this is cut, so that one cannot keep the loop busy.
+  static constexpr uint64_t kMaxChainBytes = 64 * 1024;
 
   // Gets what the guest writes. It must not block. Empty: that is dropped.
   using Output = std::function<void(std::span<const uint8_t>)>;
@@ -27,6 +29,10 @@ class ConsolePort {
   Status Start(const VirtioActivation& activation, unsigned receive, unsigned transmit);
   // Drops what the guest has not read. Also without Start.
   void Stop();
+
+  // While it is held, the guest keeps what it writes: for an Output that has no room left. A chain that it is
+  // getting comes whole. Also while nothing is served. Loop thread.
+  void HoldOutput(bool hold);
 
   // Sends bytes to the guest and returns how many of them were taken; the others find no room until the guest
   // reads. Any thread.
@@ -47,6 +53,7 @@ class ConsolePort {
   const Output output_;
   const UniqueFd fresh_;  // Signalled by Input.
   // Loop thread.
+  bool held_ = false;
   const GuestMemory* memory_ = nullptr;
   EventLoop* loop_ = nullptr;
   VirtQueue* transmit_queue_ = nullptr;

@@ -16,7 +16,7 @@ QueueService::~QueueService() { loop_.Unwatch(queue_.kick_fd()); }
 void QueueService::Kicked() {
   DrainEventFd(queue_.kick_fd());
   queue_.DisableKicks();
-  for (unsigned served = 0; served < chains_a_turn_;) {
+  for (unsigned served = 0; served < chains_a_turn_ && !held_;) {
     const Result<std::optional<DescriptorChain>> chain = queue_.Pop();
     if (!chain) {
       transport_.NeedsReset(chain.error().message());
@@ -35,7 +35,13 @@ void QueueService::Kicked() {
     }
   }
   queue_.Notify();
-  SignalEventFd(queue_.kick_fd());  // There may be more: once the others had their turn.
+  if (!held_) SignalEventFd(queue_.kick_fd());  // There may be more: once the others had their turn.
+}
+
+// The driver does not kick meanwhile.
+void QueueService::Hold(bool hold) {
+  if (held_ && !hold) SignalEventFd(queue_.kick_fd());
+  held_ = hold;
 }
 
 }  // namespace berth::hw

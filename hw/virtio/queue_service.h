@@ -23,6 +23,9 @@ class QueueService {
                                                      Serve serve, unsigned chains_a_turn = kChainsATurn);
   ~QueueService();
 
+  // While it is held, chains stay in the ring, from the next one on. Loop thread.
+  void Hold(bool hold);
+
  private:
   QueueService(const VirtioActivation& activation, VirtQueue* queue, Serve serve, unsigned chains_a_turn)
       : loop_(*activation.loop),
@@ -37,6 +40,7 @@ class QueueService {
   VirtQueue& queue_;
   const Serve serve_;
   const unsigned chains_a_turn_;
+  bool held_ = false;
 };
 
 }  // namespace berth::hw

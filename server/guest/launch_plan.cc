@@ -265,12 +265,18 @@ class Planner {
       device->mutable_balloon()->set_free_page_reporting(true);
       device->mutable_balloon()->set_deflate_on_oom(true);
     }
-    if (spec_.console().source() == v1::ConsoleSpec::VIRTIO) {
-      control::DeviceConfig* device = machine_->add_devices();
-      device->set_id("console");
-      device->mutable_virtio_console();
-      machine_->mutable_console()->set_source(control::ConsoleConfig::VIRTIO);
-    }
+    AddConsole();
+  }
+
+  // One device has the port of the console and that of the agent, where there are such.
+  void AddConsole() {
+    const bool has_console = spec_.console().source() == v1::ConsoleSpec::VIRTIO;
+    if (has_console) machine_->mutable_console()->set_source(control::ConsoleConfig::VIRTIO);
+    if (!has_console && !spec_.guest_agent()) return;
+    control::DeviceConfig* device = machine_->add_devices();
+    device->set_id(has_console ? "console" : "agent");
+    device->mutable_virtio_console()->set_agent(spec_.guest_agent());
+    device->mutable_virtio_console()->set_no_console(!has_console);
   }
 
   // Limits of time are for vCPUs that share: of the whole guest if all do, else of each of these.

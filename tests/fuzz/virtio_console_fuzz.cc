@@ -6,7 +6,7 @@
 namespace berth::hw {
 namespace {
 
-enum Operation : uint8_t { kControl, kChain, kKick, kInput, kAgentInput, kConfig, kRestart, kCount };
+enum Operation : uint8_t { kControl, kChain, kKick, kInput, kAgentInput, kConfig, kRestart, kHold, kCount };
 
 void Run(FuzzInput input) {
   const auto options = input.Take<uint8_t>();
@@ -53,6 +53,9 @@ void Run(FuzzInput input) {
       }
       case kConfig:
         driver.UseConfig();
+        break;
+      case kHold:
+        device->HoldAgentOutput((operation & 32) != 0);
         break;
       case kRestart:
         if (!driver.Activate()) return;

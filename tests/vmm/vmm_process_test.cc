@@ -169,6 +169,31 @@ TEST_F(VmmProcessTest, TheBalloonIsRead) {
   EXPECT_EQ(without->Ask(read).error().code(), Code::kFailedPrecondition);
 }
 
+// With a stream, which its user gets once somebody in the guest is at the other end.
+TEST_F(VmmProcessTest, AnAgentIsReachedWhereThereIsOne) {
+  const auto attach = [](VmmProcess& vmm) {
+    int pair[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    const UniqueFd ours(pair[0]), theirs(pair[1]);
+    v1::Request request;
+    request.mutable_attach_agent()->set_stream_fd(0);
+    const auto reply = vmm.Ask(request, {theirs.get()});
+    return reply ? "attached" : reply.error().message();
+  };
+  auto without = *VmmProcess::Create(kForever);
+  EXPECT_EQ(attach(*without), "the machine has no port for an agent");
+  auto vmm = *VmmProcess::Create(kForever, [](v1::MachineConfig& config, std::vector<UniqueFd>&) {
+    v1::DeviceConfig* device = config.add_devices();
+    device->set_id("agent");
+    device->mutable_virtio_console()->set_agent(true);
+    device->mutable_virtio_console()->set_no_console(true);
+  });
+  ASSERT_TRUE(vmm->Ask(RunIt()));
+  EXPECT_THAT(attach(*vmm), testing::StartsWith("nobody in the guest has the agent's port open"));
+  EXPECT_TRUE(vmm->Ask(Quit()));
+  EXPECT_EQ(vmm->Wait(), 0);
+}
+
 // A unit of 1 MiB.
 v1::ScsiUnit* AddUnit(const std::string& id, v1::ScsiController* controller, std::vector<UniqueFd>& fds) {
   v1::ScsiUnit* unit = controller->add_units();
@@ -228,7 +253,7 @@ TEST_F(VmmProcessTest, AllKindsOfDevicesAreBuiltAndReset) {
     AddUnit("cd", scsi->mutable_scsi(), fds)->set_cd_rom(true);
     config.add_devices()->mutable_rng();
     config.add_devices()->mutable_balloon();
-    config.add_devices()->mutable_virtio_console();
+    config.add_devices()->mutable_virtio_console()->set_agent(true);
   };
   auto vmm = *VmmProcess::Create(OutByte(0xcf9, 6) + kForever, add);
   ASSERT_TRUE(vmm->Ask(RunIt()));

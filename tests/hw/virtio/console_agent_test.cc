@@ -105,6 +105,26 @@ TEST_F(ConsoleAgent, BytesGoBothWaysBesideTheConsole) {
   EXPECT_EQ(fake.ram().Text(buffer.address, 4), "ping");
 }
 
+TEST_F(ConsoleAgent, WhatFindsNoRoomStaysWithTheGuest) {
+  ASSERT_TRUE(fake.Activate(kMultiport));
+  console->HoldAgentOutput(true);
+  for (const char* text : {"one ", "two "}) {
+    fake.driver(kAgentTransmit).Add({fake.driver(kAgentTransmit).Readable(text)});
+    fake.ForceKick(kAgentTransmit);
+  }
+  EXPECT_EQ(said, "");
+  EXPECT_FALSE(fake.driver(kAgentTransmit).TakeUsed());
+  console->HoldAgentOutput(false);
+  fake.Turn();
+  EXPECT_EQ(said, "one two ");
+  console->HoldAgentOutput(true);
+  fake.Reset();
+  ASSERT_TRUE(fake.Activate(kMultiport));
+  fake.driver(kAgentTransmit).Add({fake.driver(kAgentTransmit).Readable("three")});
+  fake.Kick(kAgentTransmit);
+  EXPECT_EQ(said, "one two ") << "also after a reset";
+}
+
 TEST_F(ConsoleAgent, ThePortIsOpenWhileTheGuestSaysSo) {
   ASSERT_TRUE(fake.Activate(kMultiport));
   EXPECT_FALSE(console->agent_open());

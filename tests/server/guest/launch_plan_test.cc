@@ -152,6 +152,19 @@ TEST(LaunchPlan, AVirtualFunctionIsMadeSetUpAndTaken) {
   EXPECT_TRUE(std::holds_alternative<VfioContainerDescriptor>(plan.descriptors[container - 1]));
 }
 
+TEST(LaunchPlan, TheAgentsPortIsBesideThatOfTheConsole) {
+  const auto device = [](const std::string& change) {
+    const LaunchPlan plan = PlanFor(change).plan;
+    EXPECT_EQ(plan.build.machine().devices_size(), 1) << change;
+    const auto& made = plan.build.machine().devices(0);
+    return fmt::format("{} agent={} no_console={}", made.id(), made.virtio_console().agent(),
+                       made.virtio_console().no_console());
+  };
+  EXPECT_EQ(device("console { source: VIRTIO }"), "console agent=false no_console=false");
+  EXPECT_EQ(device("console { source: VIRTIO } guest_agent: true"), "console agent=true no_console=false");
+  EXPECT_EQ(device("guest_agent: true"), "agent agent=true no_console=true");
+}
+
 TEST(LaunchPlan, VfioPinsTheGuestsMemory) {
   EXPECT_LT(PlanFor("").plan.limits.locked_memory_bytes, 256 * kMiB);
   EXPECT_GE(PlanFor("memory { size_bytes: 1073741824 } assigned_devices { pci_address: '0000:03:00.0' }")

@@ -43,7 +43,7 @@ TEST(CheckSpec, TakesASpecWithEverything) {
     resource_policy { cpu_reservation_percent: 10 cpu_limit_percent: 50 cpu_shares: 200
                       memory_reservation_percent: 50 memory_limit_percent: 100 io_weight: 50
                       io_limits { path: '/dev/vda' read_bytes_per_second: 1000000 } }
-    console { source: VIRTIO } on_reset: STOP entropy_device: true)"),
+    console { source: VIRTIO } on_reset: STOP entropy_device: true guest_agent: true)"),
             "");
 }
 
