@@ -1,6 +1,7 @@
 // What running guests' disks stand on.
 #include "cli/command.h"
 #include "cli/operation_wait.h"
+#include "cli/quiesce.h"
 #include "cli/volume_view.h"
 
 namespace berth::cli {
@@ -13,6 +14,7 @@ Status RunSnapshot(const Invocation& call) {
   request.set_name(GuestName(call.arguments[0]));
   request.set_disk_id(call.arguments[1]);
   request.set_volume_id(call.arguments[2]);
+  request.set_quiesce(TRY(QuiesceOf(call)));
   request.set_request_id(RandomUuid());
   return FinishOperation(call, call.connection.Call(&GuestService::Stub::SnapshotDisk, request));
 }
@@ -63,7 +65,7 @@ const Command kGuestSnapshot = {
     .arguments = {"GUEST", "DISK", "NEW-VOLUME"},
     .required = 3,
     .summary = "Keep what a running guest's disk has; it goes on with a new volume",
-    .describe = DescribeWait,
+    .describe = DescribeQuiesce,
     .run = RunSnapshot};
 const Command kGuestStream = {
     .words = "guest stream",

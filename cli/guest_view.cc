@@ -88,6 +88,10 @@ void PrintGuest(std::ostream& out, OutputFormat format, const Guest& guest) {
     out << "\nExpires unless it is started before "
         << google::protobuf::util::TimeUtil::ToString(guest.expire_time()) << '\n';
   }
+  if (guest.spec().guest_agent()) {
+    out << "\nHas a port for its agent"
+        << (guest.file_systems_frozen() ? ", which was asked to freeze its file systems\n" : "\n");
+  }
   if (guest.spec().disks_size() > 0) PrintDisks(out, guest.spec());
   if (!guest.claimed_devices().empty()) {
     out << '\n';

@@ -18,6 +18,7 @@ using google::longrunning::WaitOperationRequest;
 
 // Shorter than any call's deadline, and short enough to show progress.
 constexpr int kWaitSeconds = 1;
+constexpr size_t kMaxNoteBytes = 1024;
 
 // One line that is written over; nothing where nobody looks.
 class ProgressLine {
@@ -45,7 +46,7 @@ std::string Describe(const Operation& operation) {
   operation.metadata().UnpackTo(&metadata);
   std::string text = fmt::format("{} {}", metadata.verb(), metadata.target());
   if (operation.has_error()) return text + ": failed: " + operation.error().message();
-  if (operation.done()) return text + ": done";
+  if (operation.done()) return text + (metadata.quiesced() ? ": done, quiesced" : ": done");
   if (!metadata.step().empty()) text += ": " + metadata.step();
   if (metadata.steps_total() > 0)
     text += fmt::format(" ({}/{})", metadata.steps_done(), metadata.steps_total());
@@ -67,6 +68,9 @@ Status AwaitOperation(const Invocation& call, Operation operation) {
     }
   }
   if (operation.has_error()) return Fail(FromRpcStatus(operation.error()));
+  berth::v1::OperationMetadata metadata;
+  if (operation.metadata().UnpackTo(&metadata) && !metadata.not_quiesced().empty())
+    call.err << "not quiesced: " << Printable(metadata.not_quiesced(), kMaxNoteBytes) << '\n';
   berth::v1::Guest guest;
   if (operation.response().UnpackTo(&guest)) {
     PrintGuests(call.out, call.format, {guest});

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/operation_wait.h"
+#include "cli/quiesce.h"
 #include "proto/volume_name.h"
 
 namespace berth::cli {
@@ -36,6 +37,7 @@ Status RunCreate(const Invocation& call) {
   berth::v1::CreateVolumeSnapshotRequest request;
   request.set_parent(TRY(VolumeName(call.arguments[0])));
   request.set_snapshot_id(call.arguments[1]);
+  request.set_quiesce(TRY(QuiesceOf(call)));
   request.set_request_id(RandomUuid());
   return FinishOperation(call, call.connection.Call(&VolumeService::Stub::CreateVolumeSnapshot, request));
 }
@@ -65,7 +67,7 @@ const Command kVolumeSnapshot = {.words = "volume snapshot",
                                  .arguments = {"POOL/VOLUME", "SNAPSHOT"},
                                  .required = 2,
                                  .summary = "Keep a volume's state inside it",
-                                 .describe = DescribeWait,
+                                 .describe = DescribeQuiesce,
                                  .run = RunCreate};
 const Command kVolumeApply = {.words = "volume apply",
                               .arguments = {"POOL/VOLUME", "SNAPSHOT"},

@@ -73,6 +73,7 @@ class BerthDaemon final : public Daemon {
     engine_.vmm_program = options.vmm_program;
     engine_.confinement = options.confinement;
     engine_.describe_timeout = options.describe_timeout;
+    engine_.agent_times = options.agent_times;
   }
 
   ~BerthDaemon() override { Shutdown(); }

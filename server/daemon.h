@@ -31,6 +31,7 @@ struct DaemonOptions {
   host::HostControl control;
   std::string version;
   std::chrono::milliseconds describe_timeout{10'000};  // See Engine.
+  AgentTimes agent_times;
   // Between looks whether guests are where they were put.
   std::chrono::milliseconds placement_interval{30'000};
 };

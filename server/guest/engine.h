@@ -1,6 +1,7 @@
 // What the daemon's verbs work with. Everything here is borrowed from main and outlives them.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "base/event_loop.h"
@@ -17,6 +18,14 @@
 #include "server/store/quarantine_table.h"
 
 namespace berth::server {
+
+// How long guests' agents may take.
+struct AgentTimes {
+  std::chrono::milliseconds synchronize{5'000};  // To answer at all.
+  std::chrono::milliseconds freeze{10'000};
+  std::chrono::milliseconds thaw{10'000};
+  std::chrono::milliseconds thaw_again{30'000};  // Until that is tried again, if it fails.
+};
 
 struct Engine {
   EventLoop& loop;
@@ -35,6 +44,7 @@ struct Engine {
   std::string proc = host::HostRoots{}.proc;
   // How long a VMM that is found running may take to say what it is.
   std::chrono::milliseconds describe_timeout{10'000};
+  AgentTimes agent_times{};
   // Held while guests are moved among CPUs (shared_cpus.h).
   Mutex refitting = {};
 };

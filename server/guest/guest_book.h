@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/event_loop.h"
 #include "base/mutex.h"
 #include "berth/v1/guest.pb.h"
 #include "server/guest/event_log.h"
@@ -44,6 +45,11 @@ struct GuestEntry {
   // VMM says of it, and are to be quarantined.
   std::set<std::string> unplugged GUARDED_BY(mutex);
   std::map<std::string, std::string> failed GUARDED_BY(mutex);
+
+  // When file systems that may be frozen are to be thawed, if that has failed; and whether somebody waits for
+  // that.
+  EventLoop::Clock::time_point thaw_again GUARDED_BY(mutex){};
+  bool awaits_thaw GUARDED_BY(mutex) = false;
 
   std::optional<v1::GuestUsage> usage GUARDED_BY(mutex);  // While it runs; of no interest to the store.
 

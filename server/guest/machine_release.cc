@@ -22,6 +22,7 @@ void HideMachine(const Result<host::HostSnapshot>& host, v1::Guest* guest) {
   guest->clear_placement();
   guest->clear_network_interfaces();
   guest->clear_process_id();
+  guest->clear_file_systems_frozen();
   for (auto& device : *guest->mutable_claimed_devices()) {
     device.clear_guest_address();
     const auto address = host::PciAddress::Parse(device.pci_address());

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "server/guest/device_release.h"
 #include "server/guest/machine.h"
+#include "server/guest/quiesce.h"
 
 namespace berth::server {
 namespace {
@@ -57,15 +59,21 @@ void TakeApart(Engine& engine, const GuestPtr& guest) {
   Settle(engine, guest);
 }
 
-// Devices left the running machine, or failed, while nobody was doing anything with the guest: on a thread of
-// its own, with the guest's operation.
-void TakeBackDevices(Engine& engine, const GuestPtr& guest) {
+bool MayBeFrozen(const GuestEntry& guest) REQUIRES(guest.mutex) {
+  return guest.stored.guest.file_systems_frozen() && guest.stored.guest.state() == v1::Guest::RUNNING;
+}
+
+// Devices left the running machine, or failed, while nobody was doing anything with the guest, or it was left
+// frozen: on a thread of its own, with the guest's operation.
+void TidyUp(Engine& engine, const GuestPtr& guest) {
   std::set<std::string> unplugged;
   std::map<std::string, std::string> failed;
+  bool frozen;
   {
     MutexLock lock(guest->mutex);
     unplugged.swap(guest->unplugged);
     failed.swap(guest->failed);
+    frozen = MayBeFrozen(*guest) && guest->thaw_again <= EventLoop::Clock::now();
   }
   for (const auto& [id, why] : failed) {
     const std::string key = ClaimedKey(engine, guest->uid, id);
@@ -76,7 +84,26 @@ void TakeBackDevices(Engine& engine, const GuestPtr& guest) {
     const Status released = ReleaseDevice(engine, guest, id, std::nullopt);
     if (!released) LOG_ERROR("{} of {} is not given back: {}", id, guest->name, released.error().ToString());
   }
+  if (frozen) (void)ThawFileSystems(engine, *guest);
   EndOperation(engine, guest);
+}
+
+// Whether that is to be done now; later, if it failed just now.
+bool IsToBeThawed(Engine& engine, const GuestPtr& guest) REQUIRES(guest->mutex) {
+  if (!MayBeFrozen(*guest)) return false;
+  const auto when = guest->thaw_again;
+  if (when <= EventLoop::Clock::now()) return true;
+  if (std::exchange(guest->awaits_thaw, true)) return false;
+  engine.loop.Post([&engine, guest, when] {
+    engine.loop.At(when, [&engine, guest] {
+      {
+        MutexLock lock(guest->mutex);
+        guest->awaits_thaw = false;
+      }
+      Settle(engine, guest);
+    });
+  });
+  return false;
 }
 
 // Does what follows from what has happened while nobody was doing anything with the guest.
@@ -86,11 +113,11 @@ void Settle(Engine& engine, const GuestPtr& guest) {
     MutexLock lock(guest->mutex);
     if (!guest->operation.empty() || !guest->vmm) return;
     ended = HasEnded(*guest);
-    if (!ended && guest->unplugged.empty() && guest->failed.empty()) return;
-    guest->operation = "release";
+    if (!ended && guest->unplugged.empty() && guest->failed.empty() && !IsToBeThawed(engine, guest)) return;
+    guest->operation = ended || !guest->unplugged.empty() || !guest->failed.empty() ? "release" : "thaw";
   }
   (void)engine.operations.Background(
-      [&engine, guest, ended] { ended ? TakeApart(engine, guest) : TakeBackDevices(engine, guest); });
+      [&engine, guest, ended] { ended ? TakeApart(engine, guest) : TidyUp(engine, guest); });
 }
 
 // The VMM is not believed to have devices that it was not given.

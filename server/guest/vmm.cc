@@ -56,13 +56,22 @@ Result<control::Reply> Vmm::Call(control::Request request, const std::vector<int
 }
 
 Result<UniqueFd> Vmm::AttachConsole() {
-  int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
-    return FailErrno(errno, "create a console's sockets");
-  }
-  UniqueFd ours(fds[0]), theirs(fds[1]);
   control::Request request;
   request.mutable_attach_console()->set_stream_fd(0);
+  return AttachStream(std::move(request));
+}
+
+Result<UniqueFd> Vmm::AttachAgent() {
+  control::Request request;
+  request.mutable_attach_agent()->set_stream_fd(0);
+  return AttachStream(std::move(request));
+}
+
+Result<UniqueFd> Vmm::AttachStream(control::Request request) {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+    return FailErrno(errno, "create a stream's sockets");
+  UniqueFd ours(fds[0]), theirs(fds[1]);
   TRY(Call(std::move(request), {theirs.get()}));
   return ours;
 }

@@ -42,6 +42,9 @@ class Vmm {
                               std::chrono::milliseconds timeout = std::chrono::seconds(10));
   // The console as a stream; what it printed lately comes first.
   Result<UniqueFd> AttachConsole();
+  // The port of the guest's agent as a stream, which others lose then. FAILED_PRECONDITION: NO_AGENT_PORT,
+  // AGENT_NOT_RUNNING.
+  Result<UniqueFd> AttachAgent();
 
   const ProcessChange& process() const { return process_; }
 
@@ -51,6 +54,7 @@ class Vmm {
         process_(parts.process),
         pidfd_(std::move(parts.pidfd)),
         callbacks_(std::move(callbacks)) {}
+  Result<UniqueFd> AttachStream(control::Request request);
   void OnProcessEnded();
   void OnGone(const Error& why);
 

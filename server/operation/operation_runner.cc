@@ -52,6 +52,12 @@ void OperationProgress::ReportBytes(const std::string& step, uint64_t done, uint
   bytes_total_ = total;
 }
 
+void OperationProgress::ReportQuiesce(bool quiesced, const std::string& why_not) {
+  MutexLock lock(mutex_);
+  quiesced_ = quiesced;
+  not_quiesced_ = why_not;
+}
+
 OperationRunner::~OperationRunner() { Shutdown(); }
 
 Result<std::optional<Operation>> OperationRunner::Find(const OperationRequest& request) {
@@ -103,9 +109,15 @@ Result<Operation> OperationRunner::Start(const OperationRequest& request, Operat
 
 void OperationRunner::Run(const std::string& name, Running& running, const OperationWork& work) {
   Result<std::unique_ptr<google::protobuf::Message>> result = work(running.progress);
+  v1::OperationMetadata metadata = MetadataOf(running.request);
+  {
+    MutexLock progress_lock(running.progress.mutex_);
+    metadata.set_quiesced(running.progress.quiesced_);
+    metadata.set_not_quiesced(running.progress.not_quiesced_);
+  }
   Operation operation;
   operation.set_name(name);
-  operation.mutable_metadata()->PackFrom(MetadataOf(running.request));
+  operation.mutable_metadata()->PackFrom(metadata);
   operation.set_done(true);
   if (result) {
     operation.mutable_response()->PackFrom(**result);

@@ -27,6 +27,8 @@ class OperationProgress {
   void Report(const std::string& step, int done, int total);
   // For a step that copies.
   void ReportBytes(const std::string& step, uint64_t done, uint64_t total);
+  // Of a snapshot, when that is known: whether the guest's file systems were frozen; if not, why.
+  void ReportQuiesce(bool quiesced, const std::string& why_not);
   bool cancelled() const { return cancelled_; }
   // CANCELLED, if that is what somebody has asked for.
   Status CheckNotCancelled() const;
@@ -39,6 +41,8 @@ class OperationProgress {
   int done_ GUARDED_BY(mutex_) = 0;
   int total_ GUARDED_BY(mutex_) = 0;
   uint64_t bytes_done_ GUARDED_BY(mutex_) = 0, bytes_total_ GUARDED_BY(mutex_) = 0;
+  bool quiesced_ GUARDED_BY(mutex_) = false;
+  std::string not_quiesced_ GUARDED_BY(mutex_);
 };
 
 struct OperationRequest {

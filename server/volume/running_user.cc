@@ -4,12 +4,6 @@
 #include "server/guest/verbs_internal.h"
 
 namespace berth::server {
-namespace {
-
-// Its tables are read and written meanwhile.
-constexpr std::chrono::seconds kImageTimeout{60};
-
-}  // namespace
 
 std::optional<VolumeUser> FindRunningUser(GuestBook& book, const std::string& volume) {
   const VolumeUsers users = UsersOfVolumes(book);
@@ -19,14 +13,21 @@ std::optional<VolumeUser> FindRunningUser(GuestBook& book, const std::string& vo
   return std::nullopt;
 }
 
-Status AskMonitor(Engine& engine, const VolumeUser& user, const std::string& verb, control::Request request) {
+Status WorkOnGuest(Engine& engine, const VolumeUser& user, const std::string& verb,
+                   const std::function<Status(GuestEntry& guest, Vmm& vmm)>& work) {
   const GuestPtr guest = TRY(engine.book.Find(user.guest));
   TRY(BeginOperation(guest, verb));
   OperationScope scope(engine, guest);
   TRY(CheckTransition(guest->Get(), Verb::kChangeDisk));
   const std::shared_ptr<Vmm> vmm = TRY(RunningVmm(engine, user.guest));
-  TRY(vmm->Call(std::move(request), {}, kImageTimeout));
-  return Ok();
+  return work(*guest, *vmm);
+}
+
+Status AskMonitor(Engine& engine, const VolumeUser& user, const std::string& verb, control::Request request) {
+  return WorkOnGuest(engine, user, verb, [&](GuestEntry&, Vmm& vmm) -> Status {
+    TRY(vmm.Call(std::move(request), {}, kImageTimeout));
+    return Ok();
+  });
 }
 
 }  // namespace berth::server

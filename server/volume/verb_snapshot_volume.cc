@@ -1,4 +1,5 @@
 #include "server/guest/field_error.h"
+#include "server/guest/quiesce.h"
 #include "server/guest/verbs_internal.h"
 #include "server/volume/running_user.h"
 #include "server/volume/volume_verbs.h"
@@ -14,13 +15,20 @@ Result<SnapshotName> ParseSnapshotName(const std::string& name) {
 
 // Its monitor has the image.
 Status ChangeInGuest(Engine& engine, const VolumeUser& user, const PoolDirectory& directory,
-                     const SnapshotName& name, SnapshotChange change) {
+                     const SnapshotName& name, SnapshotChange change, v1::VolumeSnapshot::Quiesce quiesce,
+                     OperationProgress& progress) {
   TRY(CheckSnapshotChange(directory, name, change));
   control::Request request;
   request.mutable_change_snapshot()->set_id(user.disk_id);
   request.mutable_change_snapshot()->set_name(name.id);
   request.mutable_change_snapshot()->set_remove(change == SnapshotChange::kDelete);
-  return AskMonitor(engine, user, "snapshot", std::move(request));
+  if (change == SnapshotChange::kDelete) quiesce = v1::VolumeSnapshot::NEVER;
+  return WorkOnGuest(engine, user, "snapshot", [&](GuestEntry& guest, Vmm& vmm) {
+    return WhileQuiesced(engine, guest, quiesce, progress, [&]() -> Status {
+      TRY(vmm.Call(std::move(request), {}, kImageTimeout));
+      return Ok();
+    });
+  });
 }
 
 }  // namespace
@@ -34,9 +42,10 @@ Result<Operation> VolumeVerbs::CreateSnapshot(const v1::CreateVolumeSnapshotRequ
   const SnapshotName name{.volume = TRY(ParseVolumeName(request.parent(), "parent")),
                           .id = request.snapshot_id()};
   TRY(CheckNewId("snapshot_id", name.id));
+  TRY(CheckQuiesce(request.quiesce()));
   return BeginSnapshotChange(
       {.verb = "create", .target = name.ToString(), .request_id = request.request_id()}, name,
-      SnapshotChange::kCreate);
+      SnapshotChange::kCreate, request.quiesce());
 }
 
 Result<Operation> VolumeVerbs::ApplySnapshot(const v1::ApplyVolumeSnapshotRequest& request) {
@@ -50,19 +59,20 @@ Result<Operation> VolumeVerbs::DeleteSnapshot(const v1::DeleteVolumeSnapshotRequ
 }
 
 Result<Operation> VolumeVerbs::BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
-                                                   SnapshotChange change) {
+                                                   SnapshotChange change,
+                                                   v1::VolumeSnapshot::Quiesce quiesce) {
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
   const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(name.volume.pool)));
   TRY(directory->Find(name.volume.id));
   return engine_.operations.Start(
       asked,
-      [this, directory, name,
-       change](OperationProgress&) -> Result<std::unique_ptr<google::protobuf::Message>> {
+      [this, directory, name, change,
+       quiesce](OperationProgress& progress) -> Result<std::unique_ptr<google::protobuf::Message>> {
         const auto user = FindRunningUser(engine_.book, name.volume.ToString());
         // The disk of a guest that runs does not become another under it.
         if (user && change != SnapshotChange::kApply) {
-          TRY(ChangeInGuest(engine_, *user, *directory, name, change));
+          TRY(ChangeInGuest(engine_, *user, *directory, name, change, quiesce, progress));
         } else {
           TRY(ChangeSnapshot(*directory, name, change));
         }

@@ -54,7 +54,8 @@ class VolumeVerbs {
   Result<Operation> BeginCreate(const std::string& verb, const v1::CreateVolumeRequest& request);
   Result<Operation> BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source);
   Result<Operation> BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
-                                        SnapshotChange change);
+                                        SnapshotChange change,
+                                        v1::VolumeSnapshot::Quiesce quiesce = v1::VolumeSnapshot::NEVER);
   // Whoever asks for it gets an operation with the guest `asked.target`, or hears what is in the way.
   Result<Operation> ChangeDisk(const OperationRequest& asked, const std::string& disk_id,
                                const DiskWorkPlan& plan);

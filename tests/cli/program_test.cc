@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 
 #include "base/mutex.h"
+#include "berth/v1/operation_metadata.pb.h"
 #include "proto/error_details.h"
 #include "tests/fakes/scratch_dir.h"
 
@@ -55,6 +56,13 @@ class FakeGuests final : public berth::v1::GuestService::Service {
     response->set_name("operations/1");
     return grpc::Status::OK;
   }
+  grpc::Status SnapshotDisk(grpc::ServerContext*, const berth::v1::SnapshotDiskRequest* request,
+                            Operation* response) override {
+    MutexLock lock(seen);
+    kept = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
   grpc::Status CaptureScreenshot(grpc::ServerContext*, const berth::v1::CaptureScreenshotRequest* request,
                                  berth::v1::CaptureScreenshotResponse* response) override {
     if (request->name() != "guests/web") return Refuse(request->name());
@@ -74,6 +82,7 @@ class FakeGuests final : public berth::v1::GuestService::Service {
 
   berth::v1::CreateGuestRequest created;
   berth::v1::AssignedDeviceSpec attached;
+  berth::v1::SnapshotDiskRequest kept;
   berth::v1::Guest guest;
 };
 
@@ -107,6 +116,14 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
     response->set_name("operations/1");
     return grpc::Status::OK;
   }
+  grpc::Status CreateVolumeSnapshot(grpc::ServerContext*,
+                                    const berth::v1::CreateVolumeSnapshotRequest* request,
+                                    Operation* response) override {
+    MutexLock lock(seen);
+    kept = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
   grpc::Status ApplyVolumeSnapshot(grpc::ServerContext*, const berth::v1::ApplyVolumeSnapshotRequest* request,
                                    Operation* response) override {
     MutexLock lock(seen);
@@ -135,6 +152,7 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
   berth::v1::ImportVolumeRequest imported;
   berth::v1::ResizeVolumeRequest resized;
   berth::v1::ApplyVolumeSnapshotRequest applied;
+  berth::v1::CreateVolumeSnapshotRequest kept;
 };
 
 class FakeOperations final : public lro::Operations::Service {
@@ -149,12 +167,14 @@ class FakeOperations final : public lro::Operations::Service {
       *response->mutable_error() = error;
     } else {
       response->mutable_response()->PackFrom(guest);
+      response->mutable_metadata()->PackFrom(metadata);
     }
     return grpc::Status::OK;
   }
 
   int waits = 0;
   berth::v1::Guest guest;
+  berth::v1::OperationMetadata metadata;
   google::rpc::Status error;
 };
 
@@ -272,6 +292,20 @@ TEST_F(ProgramTest, VolumesAreImportedClonedAndResized) {
   EXPECT_EQ(volumes.resized.size_bytes(), int64_t{30} << 30);
   EXPECT_EQ(Berth({"volume", "apply", "fast/debian", "before"}), 0) << err.str();
   EXPECT_EQ(volumes.applied.name(), "pools/fast/volumes/debian/snapshots/before");
+}
+
+TEST_F(ProgramTest, SnapshotsAreQuiescedAsIsAskedFor) {
+  using berth::v1::VolumeSnapshot;
+  EXPECT_EQ(Berth({"guest", "snapshot", "web", "disk0", "web-2", "--quiesce"}), 0) << err.str();
+  EXPECT_EQ(guests.kept.quiesce(), VolumeSnapshot::REQUIRED);
+  EXPECT_EQ(Berth({"guest", "snapshot", "web", "disk0", "web-2"}), 0) << err.str();
+  EXPECT_EQ(guests.kept.quiesce(), VolumeSnapshot::QUIESCE_UNSPECIFIED);
+  EXPECT_EQ(Berth({"volume", "snapshot", "fast/web", "before", "--no-quiesce"}), 0) << err.str();
+  EXPECT_EQ(volumes.kept.quiesce(), VolumeSnapshot::NEVER);
+  EXPECT_EQ(Berth({"guest", "snapshot", "web", "disk0", "web-2", "--quiesce", "--no-quiesce"}), kExitFailed);
+  operations.metadata.set_not_quiesced("guests/web: nobody is there");
+  EXPECT_EQ(Berth({"guest", "snapshot", "web", "disk0", "web-2", "--wait"}), 0);
+  EXPECT_THAT(err.str(), HasSubstr("not quiesced: guests/web: nobody is there"));
 }
 
 TEST_F(ProgramTest, PoolsShowWhatMayBePromised) {

@@ -15,6 +15,8 @@
 //   available_mib=N      says so of its balloon
 //   endless_job          is never ready with a disk's job
 //   die_after=REQUEST    does what it asks, and ends without an answer
+//   agent=MANNER         has an agent, of this manner (fake_agent.h)
+//   frozen=REQUEST       refuses it while that agent's file systems are not frozen, NOT_FROZEN
 //
 // Its console prints "console of NAME\n" and then echoes.
 #include <poll.h>
@@ -24,12 +26,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/socket.h"
 #include "berth/vmm/v1/control.pb.h"
+#include "tests/fakes/fake_agent.h"
 
 namespace berth {
 namespace {
@@ -52,6 +56,8 @@ const char* NameOf(const control::Request& request) {
       return "describe";
     case control::Request::kAttachConsole:
       return "attach_console";
+    case control::Request::kAttachAgent:
+      return "attach_agent";
     case control::Request::kSubscribe:
       return "subscribe";
     case control::Request::kSetDiskLimits:
@@ -97,6 +103,7 @@ class FakeVmm {
       std::vector<pollfd> polled;
       for (const UniqueFd& connection : connections_) polled.push_back({connection.get(), POLLIN, 0});
       for (const UniqueFd& console : consoles_) polled.push_back({console.get(), POLLIN, 0});
+      if (agent_stream_) polled.push_back({agent_stream_.get(), POLLIN, 0});
       if (listener_) polled.push_back({listener_.get(), POLLIN, 0});
       ::poll(polled.data(), polled.size(), -1);
       for (const pollfd& one : polled) {
@@ -122,6 +129,7 @@ class FakeVmm {
         const ssize_t echoed = ::write(fd, bytes, static_cast<size_t>(count));
       return;
     }
+    if (agent_stream_ && fd == agent_stream_.get()) return TalkAsAgent();
     auto message = ReceiveMessage(fd);
     control::Request request;
     if (!message || !request.ParseFromString(message->bytes)) {
@@ -134,6 +142,15 @@ class FakeVmm {
       return;
     }
     Handle(fd, request, message->fds);
+  }
+
+  void TalkAsAgent() {
+    char bytes[4096];
+    const ssize_t count = ::read(agent_stream_.get(), bytes, sizeof(bytes));
+    const std::string answer = count > 0 ? agent_->Hear({bytes, static_cast<size_t>(count)}) : "";
+    // Whoever has asked may be gone, or not want it all.
+    (void)::send(agent_stream_.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count <= 0 || agent_->over()) agent_stream_.Reset();
   }
 
   bool Told(const std::string& what, const std::string& request) const {
@@ -155,6 +172,7 @@ class FakeVmm {
     if (request.has_build()) {
       machine_ = request.build().machine();
       command_line_ = machine_.boot().command_line();
+      agent_ = std::make_unique<FakeAgent>(ToldOf("agent"));
     }
     if (Told("die", name)) ::_exit(1);
     if (Told("hang", name)) {
@@ -167,6 +185,14 @@ class FakeVmm {
     control::FromVmm from;
     control::Reply* reply = from.mutable_reply();
     reply->set_id(Told("lie", name) ? request.id() + 1000 : request.id());
+    const bool no_agent = request.has_attach_agent() && ToldOf("agent").empty();
+    const bool not_frozen = Told("frozen", name) && !agent_->frozen();
+    if (no_agent || not_frozen) {
+      reply->set_code(9);
+      reply->set_reason(no_agent ? "AGENT_NOT_RUNNING" : "NOT_FROZEN");
+      reply->set_message("nobody is there, or it is not as it should be");
+      return Send(fd, from);
+    }
     const size_t fail = command_line_.find("fail=" + name + ":");
     if (fail != std::string::npos) {
       const size_t start = fail + 6 + name.size();
@@ -257,6 +283,9 @@ class FakeVmm {
         consoles_.push_back(std::move(fds[0]));
         break;
       }
+      case control::Request::kAttachAgent:
+        if (!fds.empty()) agent_stream_ = std::move(fds[0]);
+        break;
       case control::Request::kSubscribe:
         subscribers_.push_back(fd);
         break;
@@ -275,6 +304,13 @@ class FakeVmm {
         auto* counter = reply.mutable_counters()->add_counters();
         counter->set_name("vcpu0/exits");
         counter->set_value(7);
+        if (ToldOf("agent").empty()) break;
+        for (const auto& [what, value] :
+             {std::pair("freezes", agent_->freezes()), {"frozen", int{agent_->frozen()}}}) {
+          counter = reply.mutable_counters()->add_counters();
+          counter->set_name(std::string("agent/") + what);
+          counter->set_value(static_cast<uint64_t>(value));
+        }
         break;
       }
       case control::Request::kEnableTrace:
@@ -351,7 +387,8 @@ class FakeVmm {
   std::vector<UniqueFd> connections_, consoles_, kept_;
   std::vector<UniqueFd> target_;  // That a disk's job copies to.
   std::vector<int> subscribers_;
-  UniqueFd listener_;
+  UniqueFd listener_, agent_stream_;
+  std::unique_ptr<FakeAgent> agent_;
   control::MachineConfig machine_;
   std::string command_line_;
   control::Built built_;

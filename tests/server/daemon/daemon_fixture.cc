@@ -16,6 +16,7 @@ DaemonOptions DaemonFixture::Options() const {
   options.policy.memory.interval_seconds = 1;
   options.version = "test";
   options.describe_timeout = std::chrono::milliseconds(300);
+  options.agent_times = agent_times_;
   return options;
 }
 

@@ -72,6 +72,7 @@ class DaemonFixture : public testing::Test {
   const std::string kernel_ = scratch_.Write("vmlinuz", "a kernel");
   // Pools of the daemons to come: "main" and "other", and "gone", whose directory is not there.
   std::vector<PoolSettings> pools_;
+  AgentTimes agent_times_;     // Of the daemons to come.
   host::HostControl control_;  // For the autopilot of the daemons to come; without a writer they have none.
   FakeHost* host_ = nullptr;
   std::unique_ptr<Daemon> daemon_;
