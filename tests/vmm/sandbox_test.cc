@@ -106,6 +106,15 @@ TEST_F(SandboxTest, OnlyTheBuildingProcessStartsThreads) {
   EXPECT_KILLED(ThreadKind::kVcpu, std::thread([] {}).join());
 }
 
+TEST_F(SandboxTest, TheThreadOfTheDevicesSendsToItsPeersAlone) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  const UniqueFd ours(pair[0]), theirs(pair[1]);
+  EXPECT_ALLOWED(ThreadKind::kIo, CHECK(::send(ours.get(), "x", 1, MSG_NOSIGNAL) == 1));
+  const sockaddr other{.sa_family = AF_UNIX, .sa_data = "/other"};
+  EXPECT_KILLED(ThreadKind::kIo, ::sendto(ours.get(), "x", 1, MSG_NOSIGNAL, &other, sizeof(other)));
+}
+
 TEST_F(SandboxTest, AThreadInheritsAndAddsItsOwn) {
   EXPECT_KILLED(ThreadKind::kAny, std::thread([] { ::open("/etc/passwd", O_RDONLY); }).join());
   EXPECT_ALLOWED(ThreadKind::kAny, std::thread([] {
