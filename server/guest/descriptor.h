@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/unique_fd.h"
 #include "host/pci_address.h"
-#include "server/volume/pool_directory.h"
+#include "server/volume/pool_settings.h"
 
 namespace berth::server {
 

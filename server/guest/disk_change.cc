@@ -53,24 +53,24 @@ Result<bool> VmmHas(GuestEntry& guest, const v1::PendingDiskChange& change) {
   });
 }
 
-Result<std::optional<VolumeFile>> FindAny(const PoolDirectory& directory, const std::string& volume) {
+Result<std::optional<VolumeFile>> FindAny(const VolumePool& directory, const std::string& volume) {
   auto found = directory.Find(volume);
   if (!found && found.error().code() == Code::kNotFound) return std::nullopt;
   return std::optional(TRY(std::move(found)));
 }
 
 // A guest may not believe that it has it: whoever does has it locked.
-Status RemoveUnused(const PoolDirectory& directory, const VolumeFile& file) {
-  const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDWR));
+Status RemoveUnused(const VolumePool& directory, const VolumeFile& file) {
+  UniqueFd fd = TRY(directory.OpenVolume(file, O_RDWR));
   TRY(LockVolume(directory, file, fd.get(), {.read = false, .write = true, .resize = true}));
   TRY(CheckNoDependents(directory, file.id, "removed"));
-  return directory.Remove(file);
+  return directory.Remove(file, std::move(fd));
 }
 
 // A change that is on record, and what the VMM says of it.
 struct Settling {
   GuestEntry& guest;
-  const PoolDirectory& directory;
+  const VolumePool& directory;
   const VolumeDisk& disk;
   std::string becomes;  // The id of a volume of the same pool.
   bool has_vmm = false, vmm_has_it = false;
@@ -198,9 +198,9 @@ Status SettleDiskChange(Engine& engine, GuestEntry& entry) {
   const auto becomes = VolumeName::Parse(change.volume());
   if (!disk || !becomes || (disk->volume.pool != becomes->pool && !change.mirror()))
     return ForgetDiskChange(engine, entry);
-  const PoolDirectory directory = TRY(PoolDirectory::Open(FindPool(engine.settings.pools, becomes->pool)));
+  const VolumePoolPtr directory = TRY(OpenVolumePool(FindPool(engine.settings.pools, becomes->pool)));
   const Settling settling{.guest = entry,
-                          .directory = directory,
+                          .directory = *directory,
                           .disk = *disk,
                           .becomes = becomes->id,
                           .has_vmm = entry.GetVmm() != nullptr,

@@ -10,6 +10,7 @@
 #include "block/driver.h"
 #include "block/file_image.h"
 #include "block/open.h"
+#include "server/volume/pools.h"
 #include "server/volume/volume_chain.h"
 
 namespace berth::server {
@@ -119,9 +120,9 @@ Result<std::optional<block::BackingReference>> LookInside(const std::string& pat
 
 Result<std::vector<ImageFiles>> OpenImageChain(const FileDescriptor& image) {
   if (image.pool) {
-    const PoolDirectory directory = TRY(PoolDirectory::Open(*image.pool));
+    const VolumePoolPtr directory = TRY(OpenVolumePool(*image.pool));
     const auto name = VolumeName::Parse(image.path);
-    return OpenVolumeChain(directory, name ? name->id : image.path,
+    return OpenVolumeChain(*directory, name ? name->id : image.path,
                            {.writable = image.writable, .direct = image.direct});
   }
   Names names(image);

@@ -6,7 +6,7 @@
 
 namespace berth::server {
 
-Result<uint64_t> SizeOfImage(const PoolDirectory& directory, const v1::Guest& guest, const VolumeDisk& disk,
+Result<uint64_t> SizeOfImage(const VolumePool& directory, const v1::Guest& guest, const VolumeDisk& disk,
                              std::string_view instead) {
   const std::vector<VolumeFile> files = TRY(directory.List());
   const VolumeFile file = TRY(directory.Find(disk.volume.id, files));

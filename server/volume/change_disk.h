@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "server/guest/disk_change.h"
-#include "server/volume/pool_directory.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
@@ -17,7 +17,7 @@ using DiskWorkPlan = std::function<Result<DiskWork>(const v1::Guest& guest, cons
 
 // Of the disk's volume. FAILED_PRECONDITION, DISK_RAW, if that is no image that can be exchanged under its
 // guest; `instead` says what can be done to it.
-Result<uint64_t> SizeOfImage(const PoolDirectory& directory, const v1::Guest& guest, const VolumeDisk& disk,
+Result<uint64_t> SizeOfImage(const VolumePool& directory, const v1::Guest& guest, const VolumeDisk& disk,
                              std::string_view instead);
 
 }  // namespace berth::server

@@ -37,12 +37,6 @@ Result<UniqueFd> OpenBeneath(int directory, const std::string& name, int flags, 
   return UniqueFd(static_cast<int>(fd));
 }
 
-Error VolumeExists(const std::string& name) {
-  return Error(Code::kAlreadyExists, fmt::format("there is a volume {} already", name))
-      .Reason("VOLUME_EXISTS")
-      .With("resource", name);
-}
-
 Result<NewVolumeFile> NewVolumeFile::Create(int directory, const VolumeName& name) {
   std::string hidden = std::string(kHidden) + name.id;
   constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL;
@@ -51,9 +45,7 @@ Result<NewVolumeFile> NewVolumeFile::Create(int directory, const VolumeName& nam
     fd = OpenBeneath(directory, hidden, kFlags, 0600);
   if (!fd && fd.error().code() != Code::kAlreadyExists) return Fail(std::move(fd).error());
   if (!fd || !LockInPlace(directory, hidden, fd->get())) {
-    return Fail(Error(Code::kAborted, fmt::format("{} is being made already", name.ToString()))
-                    .Reason("VOLUME_BUSY")
-                    .With("resource", name.ToString()));
+    return Fail(VolumeBeingMade(name.ToString()));
   }
   return NewVolumeFile(directory, name, std::move(hidden), *std::move(fd));
 }

@@ -5,26 +5,23 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
-#include "server/volume/volume_name.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
-// Hidden and locked until Publish gives it its name, complete and on the disk; destroyed before that, nothing
-// is left of it. What a process leaves that ends meanwhile, RemoveLeftover removes, or the next Create for
-// the same volume.
-class NewVolumeFile {
+// Locked until it has its name. What a process leaves that ends meanwhile, RemoveLeftover removes, or the
+// next Create for the same volume.
+class NewVolumeFile final : public NewVolume {
  public:
   // `directory` is a pool's, borrowed. ABORTED, VOLUME_BUSY, if somebody is making it already.
   static Result<NewVolumeFile> Create(int directory, const VolumeName& name);
   NewVolumeFile(NewVolumeFile&&) = default;
-  ~NewVolumeFile();
+  ~NewVolumeFile() override;
 
-  int fd() const { return fd_.get(); }
-  // For what opens by name: no link in the directory can come between.
-  std::string path() const;
-
-  // ALREADY_EXISTS, VOLUME_EXISTS.
-  Status Publish(const VolumeFile& as);
+  int fd() const override { return fd_.get(); }
+  // No link in the directory can come between.
+  std::string path() const override;
+  Status Publish(const VolumeFile& as) override;
 
   // True if the file is one and was removed.
   static bool RemoveLeftover(int directory, const std::string& file_name);
@@ -38,9 +35,6 @@ class NewVolumeFile {
   std::string hidden_;
   UniqueFd fd_;
 };
-
-// ALREADY_EXISTS, VOLUME_EXISTS, of the volume of this name.
-Error VolumeExists(const std::string& name);
 
 // openat2(2) that follows no links and does not leave `directory`.
 Result<UniqueFd> OpenBeneath(int directory, const std::string& name, int flags, unsigned mode);

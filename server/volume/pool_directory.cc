@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,18 +18,11 @@
 namespace berth::server {
 namespace {
 
-constexpr size_t kMaxEntries = 4 * PoolDirectory::kMaxVolumes;
+constexpr size_t kMaxEntries = 4 * VolumePool::kMaxVolumes;
 
 struct CloseDir {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
-
-tl::unexpected<Error> PoolError(const PoolSettings& pool, const char* reason, std::string message) {
-  return Fail(Error(Code::kFailedPrecondition, std::move(message))
-                  .Reason(reason)
-                  .With("resource", PoolName(pool.id))
-                  .With("path", pool.directory));
-}
 
 // Names of files, in no order.
 Result<std::vector<std::string>> Entries(int fd) {
@@ -59,22 +53,19 @@ Result<PoolDirectory> PoolDirectory::Open(const PoolSettings& pool) {
   }
   auto fd = berth::Open(pool.directory, O_RDONLY | O_DIRECTORY);
   if (!fd)
-    return PoolError(pool, "POOL_NOT_AVAILABLE",
-                     fmt::format("the pool {}: {}", pool.id, fd.error().message()));
+    return Fail(AboutPool(pool, Code::kFailedPrecondition, "POOL_NOT_AVAILABLE",
+                          fmt::format("the pool {}: {}", pool.id, fd.error().message())));
   struct stat status {};
   if (::fstat(fd->get(), &status) != 0) return FailErrno(errno, "look at {}", pool.directory);
   const bool ours = status.st_uid == 0 || status.st_uid == ::geteuid();
   if (!ours || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return PoolError(pool, "POOL_NOT_PRIVATE",
-                     fmt::format("the pool {}: others than its owner, who has to be root, may write to {}: "
-                                 "`chown root {} && chmod go-w {}`",
-                                 pool.id, pool.directory, pool.directory, pool.directory));
+    return Fail(
+        AboutPool(pool, Code::kFailedPrecondition, "POOL_NOT_PRIVATE",
+                  fmt::format("the pool {}: others than its owner, who has to be root, may write to {}: "
+                              "`chown root {} && chmod go-w {}`",
+                              pool.id, pool.directory, pool.directory, pool.directory)));
   }
   return PoolDirectory(pool.id, pool.directory, *std::move(fd));
-}
-
-std::string PoolDirectory::NameOf(std::string_view volume) const {
-  return VolumeName{.pool = pool_, .id = std::string(volume)}.ToString();
 }
 
 std::string PoolDirectory::PathOf(const VolumeFile& file) const { return path_ + "/" + file.ToString(); }
@@ -89,40 +80,12 @@ Result<std::vector<VolumeFile>> PoolDirectory::List() const {
     return Fail(Error(Code::kResourceExhausted,
                       fmt::format("{} has more than {} volumes or {} files", path_, kMaxVolumes, kMaxEntries))
                     .Reason("POOL_TOO_LARGE")
-                    .With("resource", PoolName(pool_)));
+                    .With("resource", PoolName(pool())));
   }
   std::sort(files.begin(), files.end(), [](const VolumeFile& a, const VolumeFile& b) {
     return std::tie(a.id, a.base, a.format) < std::tie(b.id, b.base, b.format);
   });
   return files;
-}
-
-Result<VolumeFile> PoolDirectory::Find(std::string_view volume) const { return Find(volume, TRY(List())); }
-
-Result<VolumeFile> PoolDirectory::Find(std::string_view volume, const std::vector<VolumeFile>& among) const {
-  const auto first =
-      std::lower_bound(among.begin(), among.end(), volume,
-                       [](const VolumeFile& file, std::string_view id) { return file.id < id; });
-  if (first == among.end() || first->id != volume) {
-    return Fail(Error(Code::kNotFound, fmt::format("there is no volume {}", NameOf(volume)))
-                    .Reason("VOLUME_NOT_FOUND")
-                    .With("resource", NameOf(volume)));
-  }
-  const auto second = first + 1;
-  if (second == among.end() || second->id != volume) return *first;
-  return Fail(Error(Code::kFailedPrecondition,
-                    fmt::format("both {} and {} would be {}: one of them is to be moved away", PathOf(*first),
-                                PathOf(*second), NameOf(volume)))
-                  .Reason("VOLUME_AMBIGUOUS")
-                  .With("resource", NameOf(volume)));
-}
-
-Result<std::vector<std::string>> PoolDirectory::DependentsOf(std::string_view volume) const {
-  std::vector<std::string> dependents;
-  for (VolumeFile& file : TRY(List())) {
-    if (file.base == volume) dependents.push_back(std::move(file.id));
-  }
-  return dependents;
 }
 
 Result<UniqueFd> PoolDirectory::OpenVolume(const VolumeFile& file, int flags) const {
@@ -155,7 +118,19 @@ Status PoolDirectory::Rename(const VolumeFile& from, const VolumeFile& to) const
   return Ok();
 }
 
-Status PoolDirectory::Remove(const VolumeFile& file) const {
+Result<std::unique_ptr<NewVolume>> PoolDirectory::Begin(const VolumeFile& file, uint64_t) const {
+  return std::make_unique<NewVolumeFile>(
+      TRY(NewVolumeFile::Create(fd_.get(), {.pool = pool(), .id = file.id})));
+}
+
+Result<PoolSpace> PoolDirectory::Space() const {
+  struct statvfs space {};
+  if (::fstatvfs(fd_.get(), &space) != 0) return FailErrno(errno, "ask how large {} is", PoolName(pool()));
+  return PoolSpace{.capacity_bytes = static_cast<int64_t>(space.f_blocks * space.f_frsize),
+                   .available_bytes = static_cast<int64_t>(space.f_bavail * space.f_frsize)};
+}
+
+Status PoolDirectory::Remove(const VolumeFile& file, UniqueFd) const {
   if (::unlinkat(fd_.get(), file.ToString().c_str(), 0) != 0)
     return FailErrno(errno, "remove {}", PathOf(file));
   if (::fsync(fd_.get()) != 0) return FailErrno(errno, "write the directory of {}", PathOf(file));

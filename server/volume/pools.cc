@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "server/volume/pool_directory.h"
+
 namespace berth::server {
 namespace {
 
@@ -53,6 +55,10 @@ PoolSettings FindPool(const std::vector<PoolSettings>& pools, const std::string&
     if (pool.id == id) return pool;
   }
   return {.id = id};
+}
+
+Result<VolumePoolPtr> OpenVolumePool(const PoolSettings& pool) {
+  return std::make_shared<PoolDirectory>(TRY(PoolDirectory::Open(pool)));
 }
 
 }  // namespace berth::server

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "server/volume/pool_directory.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
@@ -16,7 +16,10 @@ inline constexpr size_t kMaxPools = 64;
 Result<std::vector<PoolSettings>> ParsePools(const std::vector<std::string>& pools,
                                              const std::vector<std::string>& ratios);
 
-// One without a directory if there is none of that id.
+// One that is not configured if there is none of that id.
 PoolSettings FindPool(const std::vector<PoolSettings>& pools, const std::string& id);
+
+// NOT_FOUND, POOL_NOT_FOUND; FAILED_PRECONDITION, POOL_NOT_AVAILABLE; those of its kind.
+Result<VolumePoolPtr> OpenVolumePool(const PoolSettings& pool);
 
 }  // namespace berth::server

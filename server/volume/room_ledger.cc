@@ -9,7 +9,7 @@ double GiB(uint64_t bytes) { return static_cast<double>(bytes) / static_cast<dou
 
 }  // namespace
 
-Result<RoomLedger::Claim> RoomLedger::Take(const PoolSettings& pool, const PoolDirectory& directory,
+Result<RoomLedger::Claim> RoomLedger::Take(const PoolSettings& pool, const VolumePool& directory,
                                            uint64_t more_bytes) {
   if (pool.overcommit_ratio == 0) return nullptr;
   MutexLock lock(mutex_);

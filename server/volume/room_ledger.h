@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/mutex.h"
-#include "server/volume/pool_directory.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
@@ -19,7 +19,7 @@ class RoomLedger {
   using Claim = std::shared_ptr<void>;
 
   // `more_bytes` for a volume that is to be made or grown. RESOURCE_EXHAUSTED, POOL_FULL.
-  Result<Claim> Take(const PoolSettings& pool, const PoolDirectory& directory, uint64_t more_bytes);
+  Result<Claim> Take(const PoolSettings& pool, const VolumePool& directory, uint64_t more_bytes);
 
  private:
   Mutex mutex_;

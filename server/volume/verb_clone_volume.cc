@@ -23,25 +23,25 @@ Result<Operation> VolumeVerbs::Clone(const v1::CloneVolumeRequest& request) {
 
 Result<Operation> VolumeVerbs::BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source) {
   TRY(CheckNewId("volume_id", request.volume_id()));
-  PoolDirectory directory =
+  const VolumePoolPtr directory =
       TRY(OpenPool(request.parent().empty() ? source.pool : TRY(PoolOf(request.parent()))));
   const OperationRequest asked{
-      .verb = "clone", .target = directory.NameOf(request.volume_id()), .request_id = request.request_id()};
+      .verb = "clone", .target = directory->NameOf(request.volume_id()), .request_id = request.request_id()};
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
-  const PoolDirectory source_directory = TRY(OpenPool(source.pool));
-  VolumePlan plan{.name = {.pool = directory.pool(), .id = request.volume_id()},
+  const VolumePoolPtr source_directory = TRY(OpenPool(source.pool));
+  VolumePlan plan{.name = {.pool = directory->pool(), .id = request.volume_id()},
                   .file = {.id = request.volume_id(), .base = "", .format = ""}};
   plan.file.format = request.format() == v1::Volume::FORMAT_UNSPECIFIED
-                         ? TRY(source_directory.Find(source.id)).format
+                         ? TRY(source_directory->Find(source.id)).format
                          : TRY(CheckFormat("format", request.format()));
   // Its locks let others read and none write.
   std::shared_ptr<block::FormatImage> image =
-      TRY(block::OpenLayers(TRY(OpenVolumeChain(source_directory, source.id, {})), {}));
+      TRY(block::OpenLayers(TRY(OpenVolumeChain(*source_directory, source.id, {})), {}));
   plan.size_bytes = TRY(SizeOfCopy(image->size_bytes(), request.size_bytes()));
-  RoomLedger::Claim room = TRY(TakeRoom(directory, plan.size_bytes));
+  RoomLedger::Claim room = TRY(TakeRoom(*directory, plan.size_bytes));
   std::shared_ptr<VolumeMaking> making =
-      TRY(VolumeMaking::Begin(std::move(directory), std::move(plan), std::move(room)));
+      TRY(VolumeMaking::Begin(directory, std::move(plan), std::move(room)));
   return engine_.operations.Start(
       asked,
       [this, making = std::move(making), image = std::move(image)](

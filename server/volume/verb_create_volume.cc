@@ -7,7 +7,7 @@
 namespace berth::server {
 
 Result<VolumePlan> VolumeVerbs::PlanNew(const v1::CreateVolumeRequest& request,
-                                        const PoolDirectory& directory) const {
+                                        const VolumePool& directory) const {
   TRY(CheckNewId("volume_id", request.volume_id()));
   const v1::Volume& wanted = request.volume();
   VolumePlan plan{.name = {.pool = directory.pool(), .id = request.volume_id()},
@@ -45,23 +45,22 @@ Result<Operation> VolumeVerbs::Create(const v1::CreateVolumeRequest& request) {
 }
 
 Result<Operation> VolumeVerbs::BeginCreate(const std::string& verb, const v1::CreateVolumeRequest& request) {
-  PoolDirectory directory = TRY(OpenPool(TRY(PoolOf(request.parent()))));
+  const VolumePoolPtr directory = TRY(OpenPool(TRY(PoolOf(request.parent()))));
   const OperationRequest asked{
-      .verb = verb, .target = directory.NameOf(request.volume_id()), .request_id = request.request_id()};
+      .verb = verb, .target = directory->NameOf(request.volume_id()), .request_id = request.request_id()};
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
-  const VolumePlan plan = TRY(PlanNew(request, directory));
-  RoomLedger::Claim room = TRY(TakeRoom(directory, plan.size_bytes));
+  const VolumePlan plan = TRY(PlanNew(request, *directory));
+  RoomLedger::Claim room = TRY(TakeRoom(*directory, plan.size_bytes));
   if (request.validate_only()) {
-    TRY(CheckIsNew(directory, plan.name.id));
+    TRY(CheckIsNew(*directory, plan.name.id));
     v1::Volume shown = request.volume();
     shown.set_name(plan.name.ToString());
     shown.set_size_bytes(static_cast<int64_t>(plan.size_bytes));
     shown.set_format(FormatOf(plan.file));
     return DoneOperation(shown);
   }
-  std::shared_ptr<VolumeMaking> making =
-      TRY(VolumeMaking::Begin(std::move(directory), plan, std::move(room)));
+  std::shared_ptr<VolumeMaking> making = TRY(VolumeMaking::Begin(directory, plan, std::move(room)));
   return engine_.operations.Start(asked,
                                   [this, making = std::move(making)](OperationProgress& progress) mutable
                                   -> Result<std::unique_ptr<google::protobuf::Message>> {

@@ -9,7 +9,7 @@ namespace {
 
 // What is to go: found, and locked so that nobody begins to use it.
 struct Doomed {
-  PoolDirectory directory;
+  VolumePoolPtr directory;
   VolumeFile file;
   UniqueFd lock;
 };
@@ -22,25 +22,25 @@ Result<Operation> VolumeVerbs::Delete(const v1::DeleteVolumeRequest& request) {
       .verb = "delete", .target = request.name(), .request_id = request.request_id()};
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
-  PoolDirectory directory = TRY(OpenPool(name.pool));
-  auto found = directory.Find(name.id);
+  const VolumePoolPtr directory = TRY(OpenPool(name.pool));
+  auto found = directory->Find(name.id);
   if (!found && found.error().code() == Code::kNotFound && request.allow_missing())
     return DoneOperation(google::protobuf::Empty());
   VolumeFile file = TRY(std::move(found));
   TRY(CheckNoGuestHas(request.name(), /*writing=*/false, "deleted"));
-  TRY(CheckNoDependents(directory, name.id, "deleted"));
-  UniqueFd fd = TRY(directory.OpenVolume(file, O_RDWR));
-  TRY(LockVolume(directory, file, fd.get(), {.read = false, .write = true, .resize = true}));
+  TRY(CheckNoDependents(*directory, name.id, "deleted"));
+  UniqueFd fd = TRY(directory->OpenVolume(file, O_RDWR));
+  TRY(LockVolume(*directory, file, fd.get(), {.read = false, .write = true, .resize = true}));
   // Again behind the lock: whoever makes a volume that stands on this one has a lock on it as well.
-  TRY(CheckNoDependents(directory, name.id, "deleted"));
+  TRY(CheckNoDependents(*directory, name.id, "deleted"));
   if (request.validate_only()) return DoneOperation(google::protobuf::Empty());
-  auto doomed = std::make_shared<Doomed>(Doomed{std::move(directory), std::move(file), std::move(fd)});
+  auto doomed = std::make_shared<Doomed>(Doomed{directory, std::move(file), std::move(fd)});
   return engine_.operations.Start(asked,
                                   [doomed = std::move(doomed)](OperationProgress&) mutable
                                   -> Result<std::unique_ptr<google::protobuf::Message>> {
                                     // Its lock ends before the operation does.
                                     const auto mine = std::move(doomed);
-                                    TRY(mine->directory.Remove(mine->file));
+                                    TRY(mine->directory->Remove(mine->file, std::move(mine->lock)));
                                     return std::make_unique<google::protobuf::Empty>();
                                   });
 }

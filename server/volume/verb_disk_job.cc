@@ -8,7 +8,7 @@ namespace berth::server {
 namespace {
 
 // The file of the disk's volume, which stands on another.
-Result<VolumeFile> FindAbove(const PoolDirectory& directory, const v1::Guest& guest, const VolumeDisk& disk) {
+Result<VolumeFile> FindAbove(const VolumePool& directory, const v1::Guest& guest, const VolumeDisk& disk) {
   VolumeFile file = TRY(directory.Find(disk.volume.id));
   if (!file.base.empty()) return file;
   return Fail(
@@ -19,7 +19,7 @@ Result<VolumeFile> FindAbove(const PoolDirectory& directory, const v1::Guest& gu
           .Field("disk_id"));
 }
 
-Status Stream(Engine& engine, GuestEntry& guest, const PoolDirectory& directory, const VolumeDisk& disk,
+Status Stream(Engine& engine, GuestEntry& guest, const VolumePool& directory, const VolumeDisk& disk,
               uint64_t bytes_per_second, OperationProgress& progress) {
   TRY(RecordDiskChange(engine, guest, disk, disk.volume));
   const Status done = RunDiskJob(
@@ -32,7 +32,7 @@ Status Stream(Engine& engine, GuestEntry& guest, const PoolDirectory& directory,
 }
 
 // Nobody else's content is what the base has.
-Status CheckOnlyDependent(const PoolDirectory& directory, const VolumeFile& file) {
+Status CheckOnlyDependent(const VolumePool& directory, const VolumeFile& file) {
   for (const std::string& dependent : TRY(directory.DependentsOf(file.base))) {
     if (dependent != file.id) return CheckNoDependents(directory, file.base, "written to");
   }
@@ -40,7 +40,7 @@ Status CheckOnlyDependent(const PoolDirectory& directory, const VolumeFile& file
 }
 
 // The base is written to from now on, and nobody else has it.
-Status OpenBase(GuestEntry& guest, const PoolDirectory& directory, const VolumeDisk& disk,
+Status OpenBase(GuestEntry& guest, const VolumePool& directory, const VolumeDisk& disk,
                 const VolumeFile& file, const VolumeFile& base) {
   std::vector<block::LayerFiles> layers = TRY(OpenVolumeChain(
       directory, disk.volume.id,
@@ -53,7 +53,7 @@ Status OpenBase(GuestEntry& guest, const PoolDirectory& directory, const VolumeD
   return CheckOnlyDependent(directory, file);
 }
 
-Status Commit(Engine& engine, GuestEntry& guest, const PoolDirectory& directory, const VolumeDisk& disk,
+Status Commit(Engine& engine, GuestEntry& guest, const VolumePool& directory, const VolumeDisk& disk,
               uint64_t bytes_per_second, OperationProgress& progress) {
   const VolumeFile file = TRY(FindAbove(directory, guest.Get(), disk));
   const VolumeFile base = TRY(directory.Find(file.base));
@@ -74,7 +74,7 @@ Status Commit(Engine& engine, GuestEntry& guest, const PoolDirectory& directory,
 Result<Operation> VolumeVerbs::StreamDisk(const v1::StreamDiskRequest& request) {
   const uint64_t rate = TRY(RateOf(request.bytes_per_second()));
   const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
-    const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(disk.volume.pool)));
+    const VolumePoolPtr directory = TRY(OpenPool(disk.volume.pool));
     TRY(FindAbove(*directory, guest, disk));
     return [this, disk, directory, rate](GuestEntry& entry, OperationProgress& progress) {
       return Stream(engine_, entry, *directory, disk, rate, progress);
@@ -87,7 +87,7 @@ Result<Operation> VolumeVerbs::StreamDisk(const v1::StreamDiskRequest& request) 
 Result<Operation> VolumeVerbs::CommitDisk(const v1::CommitDiskRequest& request) {
   const uint64_t rate = TRY(RateOf(request.bytes_per_second()));
   const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
-    const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(disk.volume.pool)));
+    const VolumePoolPtr directory = TRY(OpenPool(disk.volume.pool));
     const VolumeFile file = TRY(FindAbove(*directory, guest, disk));
     TRY(CheckOnlyDependent(*directory, file));
     TRY(CheckNoGuestHas(directory->NameOf(file.base), /*writing=*/false, "written to"));

@@ -16,15 +16,15 @@ Status CheckDigestField(const std::string& digest) {
 }  // namespace
 
 Result<Operation> VolumeVerbs::Import(const v1::ImportVolumeRequest& request) {
-  PoolDirectory directory = TRY(OpenPool(TRY(PoolOf(request.parent()))));
+  const VolumePoolPtr directory = TRY(OpenPool(TRY(PoolOf(request.parent()))));
   TRY(CheckNewId("volume_id", request.volume_id()));
   if (!request.source_path().starts_with('/')) return BadPath("source_path", "must be an absolute path");
   TRY(CheckDigestField(request.source_sha256()));
-  VolumePlan plan{.name = {.pool = directory.pool(), .id = request.volume_id()},
+  VolumePlan plan{.name = {.pool = directory->pool(), .id = request.volume_id()},
                   .file = {.id = request.volume_id(), .base = "", .format = ""}};
   plan.file.format = TRY(CheckFormat("format", request.format()));
   const OperationRequest asked{
-      .verb = "import", .target = directory.NameOf(request.volume_id()), .request_id = request.request_id()};
+      .verb = "import", .target = directory->NameOf(request.volume_id()), .request_id = request.request_id()};
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
   // Reading what may be anything takes its time: not under the mutex.
   std::shared_ptr<ImportSource> source =
@@ -32,9 +32,9 @@ Result<Operation> VolumeVerbs::Import(const v1::ImportVolumeRequest& request) {
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
   plan.size_bytes = TRY(SizeOfCopy(source->image()->size_bytes(), request.size_bytes()));
-  RoomLedger::Claim room = TRY(TakeRoom(directory, plan.size_bytes));
+  RoomLedger::Claim room = TRY(TakeRoom(*directory, plan.size_bytes));
   std::shared_ptr<VolumeMaking> making =
-      TRY(VolumeMaking::Begin(std::move(directory), std::move(plan), std::move(room)));
+      TRY(VolumeMaking::Begin(directory, std::move(plan), std::move(room)));
   return engine_.operations.Start(
       asked,
       [this, making = std::move(making), source = std::move(source), digest = request.source_sha256()](

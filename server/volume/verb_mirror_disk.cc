@@ -43,15 +43,15 @@ Result<Operation> VolumeVerbs::MirrorDisk(const v1::MirrorDiskRequest& request) 
       "format", request.format() == v1::Volume::FORMAT_UNSPECIFIED ? v1::Volume::QCOW2 : request.format()));
   const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
     const uint64_t size_bytes =
-        TRY(SizeOfImage(TRY(OpenPool(disk.volume.pool)), guest, disk, "it can be cloned"));
-    PoolDirectory directory =
+        TRY(SizeOfImage(*TRY(OpenPool(disk.volume.pool)), guest, disk, "it can be cloned"));
+    const VolumePoolPtr directory =
         TRY(OpenPool(request.parent().empty() ? disk.volume.pool : TRY(PoolOf(request.parent()))));
-    VolumePlan copy{.name = {.pool = directory.pool(), .id = request.volume_id()},
+    VolumePlan copy{.name = {.pool = directory->pool(), .id = request.volume_id()},
                     .file = {.id = request.volume_id(), .base = "", .format = format},
                     .size_bytes = size_bytes};
-    RoomLedger::Claim room = TRY(TakeRoom(directory, size_bytes));
+    RoomLedger::Claim room = TRY(TakeRoom(*directory, size_bytes));
     std::shared_ptr<VolumeMaking> making =
-        TRY(VolumeMaking::Begin(std::move(directory), std::move(copy), std::move(room)));
+        TRY(VolumeMaking::Begin(directory, std::move(copy), std::move(room)));
     return [this, disk, rate, making = std::move(making)](GuestEntry& entry, OperationProgress& progress) {
       return Mirror(engine_, entry, disk, *making, rate, progress);
     };

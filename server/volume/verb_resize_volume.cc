@@ -16,7 +16,7 @@ Status GrowInGuest(Engine& engine, const VolumeUser& user, uint64_t size_bytes) 
   return AskMonitor(engine, user, "resize", std::move(request));
 }
 
-Status GrowOffline(const PoolDirectory& directory, const std::string& id, uint64_t size_bytes) {
+Status GrowOffline(const VolumePool& directory, const std::string& id, uint64_t size_bytes) {
   const auto image =
       TRY(block::OpenLayers(TRY(OpenVolumeChain(directory, id, {.writable = true})), {.writable = true}));
   // Somebody may have been here meanwhile.
@@ -35,7 +35,7 @@ Result<Operation> VolumeVerbs::Resize(const v1::ResizeVolumeRequest& request) {
       .verb = "resize", .target = request.name(), .request_id = request.request_id()};
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
-  const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(name.pool)));
+  const VolumePoolPtr directory = TRY(OpenPool(name.pool));
   const std::vector<VolumeFile> files = TRY(directory->List());
   const uint64_t size = TRY(LookAt(*directory, TRY(directory->Find(name.id, files)), files)).size_bytes;
   if (wanted < size)

@@ -33,15 +33,15 @@ Result<Operation> VolumeVerbs::SnapshotDisk(const v1::SnapshotDiskRequest& reque
   TRY(CheckNewId("volume_id", request.volume_id()));
   TRY(CheckQuiesce(request.quiesce()));
   const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
-    PoolDirectory directory = TRY(OpenPool(disk.volume.pool));
+    const VolumePoolPtr directory = TRY(OpenPool(disk.volume.pool));
     VolumePlan above{
-        .name = {.pool = directory.pool(), .id = request.volume_id()},
+        .name = {.pool = directory->pool(), .id = request.volume_id()},
         .file = {.id = request.volume_id(), .base = disk.volume.id, .format = "qcow2"},
-        .size_bytes = TRY(SizeOfImage(directory, guest, disk, "a volume can be made to stand on it")),
+        .size_bytes = TRY(SizeOfImage(*directory, guest, disk, "a volume can be made to stand on it")),
         .base_is_written_to = true};
-    RoomLedger::Claim room = TRY(TakeRoom(directory, above.size_bytes));
+    RoomLedger::Claim room = TRY(TakeRoom(*directory, above.size_bytes));
     std::shared_ptr<VolumeMaking> making =
-        TRY(VolumeMaking::Begin(std::move(directory), std::move(above), std::move(room)));
+        TRY(VolumeMaking::Begin(directory, std::move(above), std::move(room)));
     return [this, disk, quiesce = request.quiesce(), making = std::move(making)](
                GuestEntry& entry, OperationProgress& progress) -> Status {
       progress.Report("make the volume", 0, 2);

@@ -14,7 +14,7 @@ Result<SnapshotName> ParseSnapshotName(const std::string& name) {
 }
 
 // Its monitor has the image.
-Status ChangeInGuest(Engine& engine, const VolumeUser& user, const PoolDirectory& directory,
+Status ChangeInGuest(Engine& engine, const VolumeUser& user, const VolumePool& directory,
                      const SnapshotName& name, SnapshotChange change, v1::VolumeSnapshot::Quiesce quiesce,
                      OperationProgress& progress) {
   TRY(CheckSnapshotChange(directory, name, change));
@@ -35,7 +35,7 @@ Status ChangeInGuest(Engine& engine, const VolumeUser& user, const PoolDirectory
 
 Result<std::vector<v1::VolumeSnapshot>> VolumeVerbs::ListSnapshots(const std::string& parent) const {
   const VolumeName name = TRY(ParseVolumeName(parent, "parent"));
-  return ShowSnapshots(TRY(OpenPool(name.pool)), name.id);
+  return ShowSnapshots(*TRY(OpenPool(name.pool)), name.id);
 }
 
 Result<Operation> VolumeVerbs::CreateSnapshot(const v1::CreateVolumeSnapshotRequest& request) {
@@ -63,7 +63,7 @@ Result<Operation> VolumeVerbs::BeginSnapshotChange(const OperationRequest& asked
                                                    v1::VolumeSnapshot::Quiesce quiesce) {
   MutexLock lock(admission_);
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
-  const auto directory = std::make_shared<PoolDirectory>(TRY(OpenPool(name.volume.pool)));
+  const VolumePoolPtr directory = TRY(OpenPool(name.volume.pool));
   TRY(directory->Find(name.volume.id));
   return engine_.operations.Start(
       asked,

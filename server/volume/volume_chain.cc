@@ -7,7 +7,7 @@
 #include "server/volume/volume_facts.h"
 
 namespace berth::server {
-Status LockVolume(const PoolDirectory& directory, const VolumeFile& file, int fd, const block::FileUse& use) {
+Status LockVolume(const VolumePool& directory, const VolumeFile& file, int fd, const block::FileUse& use) {
   if (block::LockFile(fd, directory.PathOf(file), use)) return Ok();
   return Fail(
       Error(Code::kFailedPrecondition,
@@ -18,7 +18,7 @@ Status LockVolume(const PoolDirectory& directory, const VolumeFile& file, int fd
           .With("path", directory.PathOf(file)));
 }
 
-Status CheckNoDependents(const PoolDirectory& directory, const std::string& volume, std::string_view done) {
+Status CheckNoDependents(const VolumePool& directory, const std::string& volume, std::string_view done) {
   std::vector<std::string> names;
   for (const std::string& dependent : TRY(directory.DependentsOf(volume)))
     names.push_back(directory.NameOf(dependent));
@@ -31,8 +31,8 @@ Status CheckNoDependents(const PoolDirectory& directory, const std::string& volu
                   .With("dependents", all));
 }
 
-Result<std::vector<block::LayerFiles>> OpenVolumeChain(const PoolDirectory& directory,
-                                                       const std::string& volume, const VolumeUse& use) {
+Result<std::vector<block::LayerFiles>> OpenVolumeChain(const VolumePool& directory, const std::string& volume,
+                                                       const VolumeUse& use) {
   std::vector<block::LayerFiles> layers;
   const std::vector<VolumeFile> files = TRY(directory.List());
   VolumeFile file = TRY(directory.Find(volume, files));

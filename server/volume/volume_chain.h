@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "block/file_lock.h"
 #include "block/layers.h"
-#include "server/volume/pool_directory.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
@@ -23,16 +23,16 @@ struct VolumeUse {
 };
 
 // The files of the volume and of those beneath it, which are opened for reading; locked, as other programs
-// see, until the last copies of the descriptors are closed. PoolDirectory's errors, for the volume they are
+// see, until the last copies of the descriptors are closed. VolumePool's errors, for the volume they are
 // about, and LookAt's; FAILED_PRECONDITION: IMAGE_IN_USE; VOLUME_HAS_DEPENDENTS, for writing to what others
 // stand on; BASE_NOT_FOUND. INVALID_ARGUMENT: IMAGE_CHAIN_TOO_LONG (as is one that ends nowhere).
-Result<std::vector<block::LayerFiles>> OpenVolumeChain(const PoolDirectory& directory,
-                                                       const std::string& volume, const VolumeUse& use);
+Result<std::vector<block::LayerFiles>> OpenVolumeChain(const VolumePool& directory, const std::string& volume,
+                                                       const VolumeUse& use);
 
 // Takes the locks for one of its files (borrowed). FAILED_PRECONDITION, IMAGE_IN_USE.
-Status LockVolume(const PoolDirectory& directory, const VolumeFile& file, int fd, const block::FileUse& use);
+Status LockVolume(const VolumePool& directory, const VolumeFile& file, int fd, const block::FileUse& use);
 
 // FAILED_PRECONDITION, VOLUME_HAS_DEPENDENTS, if there are any: it then cannot be `done` ("deleted").
-Status CheckNoDependents(const PoolDirectory& directory, const std::string& volume, std::string_view done);
+Status CheckNoDependents(const VolumePool& directory, const std::string& volume, std::string_view done);
 
 }  // namespace berth::server

@@ -1,9 +1,6 @@
 #include "server/volume/volume_facts.h"
 
 #include <fcntl.h>
-#include <sys/statvfs.h>
-
-#include <cerrno>
 
 #include "base/bytes.h"
 #include "block/file_image.h"
@@ -14,7 +11,7 @@ namespace {
 
 constexpr uint64_t kSectorBytes = 512;
 
-Error AboutVolume(const PoolDirectory& directory, const VolumeFile& file, Code code, const char* reason,
+Error AboutVolume(const VolumePool& directory, const VolumeFile& file, Code code, const char* reason,
                   std::string message) {
   return Error(code, std::move(message))
       .Reason(reason)
@@ -27,7 +24,7 @@ int64_t AddBytes(int64_t sum, uint64_t more) {
   return more > static_cast<uint64_t>(INT64_MAX - sum) ? INT64_MAX : sum + static_cast<int64_t>(more);
 }
 
-Status CheckBase(const PoolDirectory& directory, const VolumeFile& file, const block::qcow2::Header& says,
+Status CheckBase(const VolumePool& directory, const VolumeFile& file, const block::qcow2::Header& says,
                  const std::vector<VolumeFile>& among) {
   std::string base, format;
   if (!file.base.empty()) {
@@ -45,7 +42,7 @@ Status CheckBase(const PoolDirectory& directory, const VolumeFile& file, const b
 
 }  // namespace
 
-Result<VolumeFile> FindBase(const PoolDirectory& directory, const VolumeFile& file,
+Result<VolumeFile> FindBase(const VolumePool& directory, const VolumeFile& file,
                             const std::vector<VolumeFile>& among) {
   auto base = directory.Find(file.base, among);
   if (base) return base;
@@ -54,7 +51,7 @@ Result<VolumeFile> FindBase(const PoolDirectory& directory, const VolumeFile& fi
       fmt::format("{} stands on another volume, but {}", directory.NameOf(file.id), base.error().message())));
 }
 
-Result<bool> HasBacking(const PoolDirectory& directory, const VolumeFile& file) {
+Result<bool> HasBacking(const VolumePool& directory, const VolumeFile& file) {
   const auto image =
       TRY(block::CreateFileImage(TRY(directory.OpenVolume(file, O_RDONLY)), {.read_only = true}));
   const auto header = block::qcow2::ReadHeader(image.get());
@@ -63,13 +60,13 @@ Result<bool> HasBacking(const PoolDirectory& directory, const VolumeFile& file) 
                           fmt::format("{}: {}", directory.PathOf(file), header.error().message())));
 }
 
-Result<VolumeFacts> LookAt(const PoolDirectory& directory, const VolumeFile& file,
+Result<VolumeFacts> LookAt(const VolumePool& directory, const VolumeFile& file,
                            const std::vector<VolumeFile>& among) {
   const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));
   return Examine(directory, file, fd.get(), among);
 }
 
-Result<VolumeFacts> Examine(const PoolDirectory& directory, const VolumeFile& file, int fd,
+Result<VolumeFacts> Examine(const VolumePool& directory, const VolumeFile& file, int fd,
                             const std::vector<VolumeFile>& among) {
   const auto image = TRY(block::CreateFileImage(TRY(Duplicate(fd)), {.read_only = true}));
   VolumeFacts facts{.size_bytes = AlignUp(image->size_bytes(), kSectorBytes),
@@ -90,12 +87,9 @@ Result<VolumeFacts> Examine(const PoolDirectory& directory, const VolumeFile& fi
   return facts;
 }
 
-Result<PoolFacts> MeasurePool(const PoolDirectory& directory) {
-  struct statvfs space {};
-  if (::fstatvfs(directory.fd(), &space) != 0)
-    return FailErrno(errno, "ask how large {} is", PoolName(directory.pool()));
-  PoolFacts pool{.capacity_bytes = static_cast<int64_t>(space.f_blocks * space.f_frsize),
-                 .available_bytes = static_cast<int64_t>(space.f_bavail * space.f_frsize)};
+Result<PoolFacts> MeasurePool(const VolumePool& directory) {
+  const PoolSpace space = TRY(directory.Space());
+  PoolFacts pool{.capacity_bytes = space.capacity_bytes, .available_bytes = space.available_bytes};
   const std::vector<VolumeFile> files = TRY(directory.List());
   for (const VolumeFile& file : files) {
     ++pool.volume_count;
@@ -104,6 +98,7 @@ Result<PoolFacts> MeasurePool(const PoolDirectory& directory) {
     pool.allocated_bytes = AddBytes(pool.allocated_bytes, facts->allocated_bytes);
     pool.promised_bytes = AddBytes(pool.promised_bytes, facts->size_bytes);
   }
+  pool.allocated_bytes = space.allocated_bytes.value_or(pool.allocated_bytes);
   return pool;
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "server/volume/pool_directory.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
@@ -16,33 +16,33 @@ struct VolumeFacts {
   uint64_t allocated_bytes = 0;
 };
 
-// `among`, here and below: what PoolDirectory::List returned.
+// `among`, here and below: what VolumePool::List returned.
 
 // Reads the header of a qcow2 image and no more, locks nothing: the volume may be in use. What the image says
 // that it stands on must be what the file's name says. OpenVolume's and FindBase's errors; INVALID_ARGUMENT,
 // IMAGE_MALFORMED; PERMISSION_DENIED, IMAGE_NAMES_OTHER_FILE.
-Result<VolumeFacts> LookAt(const PoolDirectory& directory, const VolumeFile& file,
+Result<VolumeFacts> LookAt(const VolumePool& directory, const VolumeFile& file,
                            const std::vector<VolumeFile>& among);
 
 // The same of the volume's file, which is open (borrowed).
-Result<VolumeFacts> Examine(const PoolDirectory& directory, const VolumeFile& file, int fd,
+Result<VolumeFacts> Examine(const VolumePool& directory, const VolumeFile& file, int fd,
                             const std::vector<VolumeFile>& among);
 
 // Whether the image in its file stands on another one, whatever its name says. IMAGE_MALFORMED.
-Result<bool> HasBacking(const PoolDirectory& directory, const VolumeFile& file);
+Result<bool> HasBacking(const VolumePool& directory, const VolumeFile& file);
 
 // The file of the volume that `file` stands on, whose name says of one. FAILED_PRECONDITION, BASE_NOT_FOUND.
-Result<VolumeFile> FindBase(const PoolDirectory& directory, const VolumeFile& file,
+Result<VolumeFile> FindBase(const VolumePool& directory, const VolumeFile& file,
                             const std::vector<VolumeFile>& among);
 
-// The pool's file system, and its volumes together; sums stay within int64. Volumes that cannot be looked at
+// The pool's room, and its volumes together; sums stay within int64. Volumes that cannot be looked at
 // are counted, no more.
 struct PoolFacts {
   int64_t capacity_bytes = 0, available_bytes = 0;
   int64_t allocated_bytes = 0, promised_bytes = 0;
   int volume_count = 0;
 };
-// PoolDirectory::List's errors.
-Result<PoolFacts> MeasurePool(const PoolDirectory& directory);
+// VolumePool::List's errors.
+Result<PoolFacts> MeasurePool(const VolumePool& directory);
 
 }  // namespace berth::server

@@ -30,31 +30,30 @@ block::Preallocation ToPreallocation(v1::Volume::Preallocation preallocation) {
 
 }  // namespace
 
-Status CheckIsNew(const PoolDirectory& directory, const std::string& id) {
+Status CheckIsNew(const VolumePool& directory, const std::string& id) {
   const auto found = directory.Find(id);
   if (!found && found.error().code() == Code::kNotFound) return Ok();
   if (!found) return Fail(found.error());
   return Fail(VolumeExists(directory.NameOf(id)));
 }
 
-Result<std::unique_ptr<VolumeMaking>> VolumeMaking::Begin(PoolDirectory directory, VolumePlan plan,
+Result<std::unique_ptr<VolumeMaking>> VolumeMaking::Begin(VolumePoolPtr directory, VolumePlan plan,
                                                           RoomLedger::Claim room) {
   std::vector<block::LayerFiles> base;
   if (!plan.file.base.empty() && !plan.base_is_written_to)
-    base = TRY(OpenVolumeChain(directory, plan.file.base, {}));
+    base = TRY(OpenVolumeChain(*directory, plan.file.base, {}));
   if (base.size() == kMaxImageLayers) {
     return Fail(Error(Code::kFailedPrecondition,
                       fmt::format("{} volumes stand on one another already: a full clone would stand alone",
                                   kMaxImageLayers))
                     .Reason("IMAGE_CHAIN_TOO_LONG")
-                    .With("resource", directory.NameOf(plan.file.base)));
+                    .With("resource", directory->NameOf(plan.file.base)));
   }
   std::unique_ptr<VolumeMaking> making(
       new VolumeMaking(std::move(directory), std::move(plan), std::move(room), std::move(base)));
-  making->file_ = std::make_unique<NewVolumeFile>(
-      TRY(NewVolumeFile::Create(making->directory_.fd(), making->plan_.name)));
+  making->file_ = TRY(making->directory_->Begin(making->plan_.file, making->plan_.size_bytes));
   // Nobody else comes between, now that the name is taken.
-  TRY(CheckIsNew(making->directory_, making->plan_.name.id));
+  TRY(CheckIsNew(*making->directory_, making->plan_.name.id));
   return making;
 }
 
@@ -64,7 +63,7 @@ Status VolumeMaking::Format() {
   const bool later = plan_.preallocation != v1::Volume::PREALLOCATION_UNSPECIFIED;
   TRY(options.Set("size", std::to_string(later ? 0 : plan_.size_bytes)));
   if (!plan_.file.base.empty()) {
-    const VolumeFile base = TRY(FindBase(directory_, plan_.file, TRY(directory_.List())));
+    const VolumeFile base = TRY(FindBase(*directory_, plan_.file, TRY(directory_->List())));
     TRY(options.Set("backing_file", base.ToString()));
     TRY(options.Set("backing_fmt", base.format));
   }
@@ -103,7 +102,7 @@ Status VolumeMaking::Fill(block::Image* source, OperationProgress& progress) {
 
 Result<UniqueFd> VolumeMaking::OpenForGuest(bool direct) const {
   UniqueFd fd = TRY(berth::Open(file_->path(), O_RDWR | (direct ? O_DIRECT : 0)));
-  TRY(LockVolume(directory_, plan_.file, fd.get(), {.write = true, .resize = plan_.file.format != "raw"}));
+  TRY(LockVolume(*directory_, plan_.file, fd.get(), {.write = true, .resize = plan_.file.format != "raw"}));
   return fd;
 }
 

@@ -9,9 +9,8 @@
 #include "berth/v1/volume.pb.h"
 #include "block/layers.h"
 #include "server/operation/operation_runner.h"
-#include "server/volume/new_volume_file.h"
-#include "server/volume/pool_directory.h"
 #include "server/volume/room_ledger.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
@@ -26,16 +25,16 @@ struct VolumePlan {
 };
 
 // ALREADY_EXISTS, VOLUME_EXISTS.
-Status CheckIsNew(const PoolDirectory& directory, const std::string& id);
+Status CheckIsNew(const VolumePool& directory, const std::string& id);
 
 class VolumeMaking {
  public:
-  // Opens and locks what it is to stand on. NewVolumeFile's errors and OpenVolumeChain's; VOLUME_EXISTS.
+  // Opens and locks what it is to stand on. VolumePool::Begin's errors and OpenVolumeChain's; VOLUME_EXISTS.
   // `room` is kept as long as this.
-  static Result<std::unique_ptr<VolumeMaking>> Begin(PoolDirectory directory, VolumePlan plan,
+  static Result<std::unique_ptr<VolumeMaking>> Begin(VolumePoolPtr directory, VolumePlan plan,
                                                      RoomLedger::Claim room);
 
-  const PoolDirectory& directory() const { return directory_; }
+  const VolumePool& directory() const { return *directory_; }
   const VolumePlan& plan() const { return plan_; }
 
   // The image, empty; of no size, if it is to be given room, and then by Preallocate.
@@ -48,7 +47,7 @@ class VolumeMaking {
   Status Publish(const OperationProgress& progress);
 
  private:
-  VolumeMaking(PoolDirectory directory, VolumePlan plan, RoomLedger::Claim room,
+  VolumeMaking(VolumePoolPtr directory, VolumePlan plan, RoomLedger::Claim room,
                std::vector<block::LayerFiles> base)
       : directory_(std::move(directory)),
         plan_(std::move(plan)),
@@ -57,11 +56,11 @@ class VolumeMaking {
   // The image without what it stands on. Its flushes do nothing: Publish makes the file durable.
   Result<std::unique_ptr<block::FormatImage>> Open() const;
 
-  const PoolDirectory directory_;
+  const VolumePoolPtr directory_;
   const VolumePlan plan_;
   const RoomLedger::Claim room_;
   std::vector<block::LayerFiles> base_;  // Its locks keep others from writing to it.
-  std::unique_ptr<NewVolumeFile> file_;
+  std::unique_ptr<NewVolume> file_;
 };
 
 }  // namespace berth::server

@@ -45,8 +45,7 @@ Status CheckSnapshots(const std::vector<block::Snapshot>& snapshots, const Snaps
 }
 
 // None of a raw volume.
-Result<std::vector<block::Snapshot>> StoredSnapshots(const PoolDirectory& directory,
-                                                     const std::string& volume) {
+Result<std::vector<block::Snapshot>> StoredSnapshots(const VolumePool& directory, const std::string& volume) {
   const std::vector<VolumeFile> files = TRY(directory.List());
   const VolumeFile file = TRY(directory.Find(volume, files));
   std::vector<block::Snapshot> snapshots;
@@ -75,7 +74,7 @@ std::string SnapshotName::ToString() const {
   return fmt::format("{}{}{}", volume.ToString(), kSnapshotsCollection, id);
 }
 
-Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& directory,
+Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const VolumePool& directory,
                                                       const std::string& volume) {
   std::vector<v1::VolumeSnapshot> shown;
   for (const block::Snapshot& snapshot : TRY(StoredSnapshots(directory, volume))) {
@@ -90,12 +89,12 @@ Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& direc
   return shown;
 }
 
-Status CheckSnapshotChange(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change) {
+Status CheckSnapshotChange(const VolumePool& directory, const SnapshotName& name, SnapshotChange change) {
   if (TRY(directory.Find(name.volume.id)).format == "raw") return NotSupported(name.volume.ToString());
   return CheckSnapshots(TRY(StoredSnapshots(directory, name.volume.id)), name, change);
 }
 
-Status ChangeSnapshot(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change) {
+Status ChangeSnapshot(const VolumePool& directory, const SnapshotName& name, SnapshotChange change) {
   const auto image = TRY(block::OpenLayers(
       TRY(OpenVolumeChain(directory, name.volume.id, {.writable = true})), {.writable = true}));
   auto* const store = dynamic_cast<block::SnapshotStore*>(image.get());

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "berth/v1/volume.pb.h"
 #include "block/snapshot.h"
-#include "server/volume/pool_directory.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
@@ -24,16 +24,15 @@ struct SnapshotName {
 
 // What others' tools made, under names that are no ids, is left out. Locks nothing: whoever has the volume
 // may be changing them, and then this may fail. LookAt's errors.
-Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const PoolDirectory& directory,
-                                                      const std::string& volume);
+Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const VolumePool& directory, const std::string& volume);
 
 enum class SnapshotChange { kCreate, kApply, kDelete };
 
 // Whether it may be made, as things are. UNIMPLEMENTED, SNAPSHOTS_NOT_SUPPORTED, for raw volumes; NOT_FOUND,
 // SNAPSHOT_NOT_FOUND; ALREADY_EXISTS, SNAPSHOT_EXISTS; RESOURCE_EXHAUSTED, TOO_MANY_SNAPSHOTS.
-Status CheckSnapshotChange(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change);
+Status CheckSnapshotChange(const VolumePool& directory, const SnapshotName& name, SnapshotChange change);
 
 // To a volume that nobody uses. The same errors, and OpenVolumeChain's.
-Status ChangeSnapshot(const PoolDirectory& directory, const SnapshotName& name, SnapshotChange change);
+Status ChangeSnapshot(const VolumePool& directory, const SnapshotName& name, SnapshotChange change);
 
 }  // namespace berth::server

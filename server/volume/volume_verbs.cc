@@ -11,8 +11,8 @@ namespace berth::server {
 
 void VolumeVerbs::CleanUp() {
   for (const PoolSettings& pool : engine_.settings.pools) {
-    if (const auto directory = PoolDirectory::Open(pool); directory) {
-      directory->CleanUp();
+    if (const auto directory = OpenVolumePool(pool); directory) {
+      (*directory)->CleanUp();
     } else {
       LOG_WARNING("{}", directory.error().ToString());
     }
@@ -29,22 +29,22 @@ Result<v1::Pool> VolumeVerbs::GetPool(const std::string& name) const {
   const auto id = ParsePoolName(name);
   if (!id) return BadPath("name", "\"{}\" is no pool's name, pools/POOL", name);
   const PoolSettings settings = FindPool(engine_.settings.pools, *id);
-  if (settings.directory.empty()) return Fail(PoolDirectory::Open(settings).error());
+  if (!settings.IsConfigured()) return Fail(OpenVolumePool(settings).error());
   return ShowPool(settings);
 }
 
-Result<PoolDirectory> VolumeVerbs::OpenPool(const std::string& id) const {
-  return PoolDirectory::Open(FindPool(engine_.settings.pools, id));
+Result<VolumePoolPtr> VolumeVerbs::OpenPool(const std::string& id) const {
+  return OpenVolumePool(FindPool(engine_.settings.pools, id));
 }
 
-Result<RoomLedger::Claim> VolumeVerbs::TakeRoom(const PoolDirectory& directory, uint64_t more_bytes) {
+Result<RoomLedger::Claim> VolumeVerbs::TakeRoom(const VolumePool& directory, uint64_t more_bytes) {
   return room_.Take(FindPool(engine_.settings.pools, directory.pool()), directory, more_bytes);
 }
 
 Result<v1::Volume> VolumeVerbs::Get(const std::string& name) const {
   const VolumeName parsed = TRY(ParseVolumeName(name));
-  const PoolDirectory directory = TRY(OpenPool(parsed.pool));
-  return ShowVolume(directory, parsed.id, UsersOfVolumes(engine_.book));
+  const VolumePoolPtr directory = TRY(OpenPool(parsed.pool));
+  return ShowVolume(*directory, parsed.id, UsersOfVolumes(engine_.book));
 }
 
 Result<std::vector<v1::Volume>> VolumeVerbs::List(const std::string& parent) const {
@@ -52,13 +52,13 @@ Result<std::vector<v1::Volume>> VolumeVerbs::List(const std::string& parent) con
   const VolumeUsers users = UsersOfVolumes(engine_.book);
   if (parent != kAll) {
     const std::string pool = TRY(PoolOf(parent));
-    return ShowVolumes(TRY(OpenPool(pool)), users);
+    return ShowVolumes(*TRY(OpenPool(pool)), users);
   }
   std::vector<v1::Volume> all;
   for (const PoolSettings& pool : engine_.settings.pools) {
-    const auto directory = PoolDirectory::Open(pool);
+    const auto directory = OpenVolumePool(pool);
     if (!directory) continue;
-    for (v1::Volume& volume : TRY(ShowVolumes(*directory, users))) all.push_back(std::move(volume));
+    for (v1::Volume& volume : TRY(ShowVolumes(**directory, users))) all.push_back(std::move(volume));
   }
   return all;
 }

@@ -28,7 +28,7 @@ class VolumeVerbs {
   std::vector<v1::Pool> Pools() const;
   // NOT_FOUND, POOL_NOT_FOUND.
   Result<v1::Pool> GetPool(const std::string& name) const;
-  // INVALID_ARGUMENT, INVALID_FIELD; NOT_FOUND: POOL_NOT_FOUND, VOLUME_NOT_FOUND; PoolDirectory's.
+  // INVALID_ARGUMENT, INVALID_FIELD; NOT_FOUND: POOL_NOT_FOUND, VOLUME_NOT_FOUND; VolumePool's.
   Result<v1::Volume> Get(const std::string& name) const;
   Result<std::vector<v1::Volume>> List(const std::string& parent) const;
 
@@ -50,7 +50,7 @@ class VolumeVerbs {
   Result<Operation> DeleteSnapshot(const v1::DeleteVolumeSnapshotRequest& request);
 
  private:
-  Result<PoolDirectory> OpenPool(const std::string& id) const;
+  Result<VolumePoolPtr> OpenPool(const std::string& id) const;
   Result<Operation> BeginCreate(const std::string& verb, const v1::CreateVolumeRequest& request);
   Result<Operation> BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source);
   Result<Operation> BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
@@ -59,8 +59,8 @@ class VolumeVerbs {
   // Whoever asks for it gets an operation with the guest `asked.target`, or hears what is in the way.
   Result<Operation> ChangeDisk(const OperationRequest& asked, const std::string& disk_id,
                                const DiskWorkPlan& plan);
-  Result<RoomLedger::Claim> TakeRoom(const PoolDirectory& directory, uint64_t more_bytes);
-  Result<VolumePlan> PlanNew(const v1::CreateVolumeRequest& request, const PoolDirectory& directory) const;
+  Result<RoomLedger::Claim> TakeRoom(const VolumePool& directory, uint64_t more_bytes);
+  Result<VolumePlan> PlanNew(const v1::CreateVolumeRequest& request, const VolumePool& directory) const;
   // Publishes it; the operation's response.
   Result<std::unique_ptr<google::protobuf::Message>> Finish(VolumeMaking& making,
                                                             const OperationProgress& progress) const;

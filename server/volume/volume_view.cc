@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "proto/error_details.h"
+#include "server/volume/pools.h"
 #include "server/volume/volume_facts.h"
 #include "server/volume/volume_request.h"
 
@@ -20,7 +21,7 @@ Dependents DependentsAmong(const std::vector<VolumeFile>& files) {
   return dependents;
 }
 
-v1::Volume Show(const PoolDirectory& directory, const VolumeFile& file, const std::vector<VolumeFile>& among,
+v1::Volume Show(const VolumePool& directory, const VolumeFile& file, const std::vector<VolumeFile>& among,
                 const Dependents& dependents, const VolumeUsers& users) {
   v1::Volume volume;
   volume.set_name(directory.NameOf(file.id));
@@ -40,7 +41,7 @@ v1::Volume Show(const PoolDirectory& directory, const VolumeFile& file, const st
 }
 
 Status FillPool(const PoolSettings& settings, v1::Pool* pool) {
-  const PoolFacts facts = TRY(MeasurePool(TRY(PoolDirectory::Open(settings))));
+  const PoolFacts facts = TRY(MeasurePool(*TRY(OpenVolumePool(settings))));
   pool->set_capacity_bytes(facts.capacity_bytes);
   pool->set_available_bytes(facts.available_bytes);
   pool->set_allocated_bytes(facts.allocated_bytes);
@@ -51,7 +52,7 @@ Status FillPool(const PoolSettings& settings, v1::Pool* pool) {
 
 }  // namespace
 
-Result<std::vector<v1::Volume>> ShowVolumes(const PoolDirectory& directory, const VolumeUsers& users) {
+Result<std::vector<v1::Volume>> ShowVolumes(const VolumePool& directory, const VolumeUsers& users) {
   const std::vector<VolumeFile> files = TRY(directory.List());
   const Dependents dependents = DependentsAmong(files);
   std::vector<v1::Volume> volumes;
@@ -66,8 +67,7 @@ Result<std::vector<v1::Volume>> ShowVolumes(const PoolDirectory& directory, cons
   return volumes;
 }
 
-Result<v1::Volume> ShowVolume(const PoolDirectory& directory, const std::string& id,
-                              const VolumeUsers& users) {
+Result<v1::Volume> ShowVolume(const VolumePool& directory, const std::string& id, const VolumeUsers& users) {
   const std::vector<VolumeFile> files = TRY(directory.List());
   return Show(directory, TRY(directory.Find(id, files)), files, DependentsAmong(files), users);
 }

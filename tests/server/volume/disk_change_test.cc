@@ -9,6 +9,7 @@
 #include "block/file_image.h"
 #include "block/qcow2/header.h"
 #include "server/store/guest_table.h"
+#include "server/volume/pool_directory.h"
 #include "server/volume/volume_chain.h"
 #include "tests/server/volume/volume_fixture.h"
 

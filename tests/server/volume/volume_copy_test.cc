@@ -4,6 +4,7 @@
 
 #include "block/driver.h"
 #include "block/open.h"
+#include "server/volume/pools.h"
 #include "server/volume/volume_making.h"
 #include "tests/server/volume/volume_fixture.h"
 
@@ -362,7 +363,7 @@ TEST(VolumeMaking, LeavesNothingWhenItIsCancelled) {
   VolumePlan plan{
       .name = {"main", "a"}, .file = {.id = "a", .base = "", .format = "qcow2"}, .size_bytes = 64 << 20};
   std::shared_ptr<VolumeMaking> making =
-      *VolumeMaking::Begin(*PoolDirectory::Open({.id = "main", .directory = scratch.path()}), plan, nullptr);
+      *VolumeMaking::Begin(*OpenVolumePool({.id = "main", .directory = scratch.path()}), plan, nullptr);
   const Operation operation = *runner.Start(
       {.verb = "import", .target = "pools/main/volumes/a", .request_id = ""},
       [making = std::move(making),

@@ -5,6 +5,7 @@
 #include "block/driver.h"
 #include "block/open.h"
 #include "server/guest/image_chain.h"
+#include "server/volume/pool_directory.h"
 #include "server/volume/volume_chain.h"
 #include "tests/server/volume/volume_fixture.h"
 
