@@ -121,6 +121,9 @@ Result<Extent> FileImage::Map(uint64_t offset, uint64_t length) {
 Status FileImage::Resize(uint64_t size_bytes, Preallocation preallocation) {
   if (limits().read_only) return Fail(Code::kFailedPrecondition, "the file is open for reading only");
   if (file_.info.is_block_device) {
+    // It grows by others' doing.
+    const off_t end = ::lseek(fd_.get(), 0, SEEK_END);
+    if (end > 0) size_ = std::max(size_.load(), static_cast<uint64_t>(end));
     if (size_bytes <= size_) return Ok();
     return Fail(Code::kInvalidArgument, "Cannot grow device files");
   }

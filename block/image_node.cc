@@ -120,8 +120,8 @@ Status ImageNodeImpl::StandOn(FormatImage* image) {
     const int fd = FileDescriptorOf(bytes);
     if (HasFile(bytes) || fd < 0) continue;  // Reached over a network, say.
     FileInfo info = TRY(DescribeFile(fd));
-    // Written to only where the image has found its content.
-    if (!info.is_block_device) info.size_bytes = kMaxFileBytes;
+    // Reached only where the image has found its content; it may grow.
+    info.size_bytes = kMaxFileBytes;
     added.push_back({.image = bytes, .node = CreateFileNode(engine_, TRY(Duplicate(fd)), info), .batch = {}});
   }
   std::erase_if(files_, [&](const File& file) {

@@ -52,9 +52,10 @@ Status RunShow(const Invocation& call) {
 }
 
 void DescribeCreate(po::options_description& options) {
-  options.add_options()                                                                      //
-      ("size,s", po::value<std::string>(), "as 20G; that of its base unless it is given")    //
-      ("format", po::value<std::string>(), "qcow2 (unless it is given) or raw")              //
+  options.add_options()                                                                    //
+      ("size,s", po::value<std::string>(), "as 20G; that of its base unless it is given")  //
+      ("format", po::value<std::string>(),
+       "qcow2 or raw; unless it is given qcow2, and raw in an LVM pool")                     //
       ("base,b", po::value<std::string>(), "the volume of the same pool that it stands on")  //
       ("preallocation", po::value<std::string>(), "off, metadata, falloc or full")           //
       ("dry-run", "only check whether it could be created");
@@ -102,9 +103,10 @@ void DescribeImport(po::options_description& options) {
   options.add_options()  //
       ("source-format", po::value<std::string>(),
        "raw, qcow2, vmdk, vdi, vpc, vhdx, qed, parallels; found by looking, "
-       "but for raw, unless it is given")                                                       //
-      ("sha256", po::value<std::string>(), "of the image as it is stored")                      //
-      ("format", po::value<std::string>(), "of the volume: qcow2 (unless it is given) or raw")  //
+       "but for raw, unless it is given")                                   //
+      ("sha256", po::value<std::string>(), "of the image as it is stored")  //
+      ("format", po::value<std::string>(),
+       "of the volume: qcow2 or raw; unless it is given qcow2, and raw in an LVM pool")  //
       ("size,s", po::value<std::string>(), "as 20G; that of the image unless it is given");
   DescribeWait(options);
 }
@@ -150,7 +152,8 @@ Result<std::pair<std::string, std::string>> SplitVolumeName(const std::string& a
 }
 
 Result<Volume::Format> ParseVolumeFormat(const std::string& text) {
-  if (text.empty() || text == "qcow2") return Volume::QCOW2;
+  if (text.empty()) return Volume::FORMAT_UNSPECIFIED;
+  if (text == "qcow2") return Volume::QCOW2;
   if (text == "raw") return Volume::RAW;
   return Fail(Code::kInvalidArgument, "\"{}\" is neither raw nor qcow2", text);
 }

@@ -9,6 +9,15 @@ namespace berth::cli {
 using berth::v1::Pool;
 using berth::v1::Volume;
 
+namespace {
+
+std::string PlaceOf(const Pool& pool) {
+  if (!pool.has_lvm_thin()) return pool.directory();
+  return fmt::format("lvm-thin:{}/{}", pool.lvm_thin().volume_group(), pool.lvm_thin().thin_pool());
+}
+
+}  // namespace
+
 void PrintVolumes(std::ostream& out, OutputFormat format, const std::vector<Volume>& volumes) {
   if (format == OutputFormat::kName) {
     for (const Volume& volume : volumes) out << volume.name() << '\n';
@@ -30,10 +39,10 @@ void PrintPools(std::ostream& out, OutputFormat format, const std::vector<Pool>&
   }
   if (format != OutputFormat::kTable) return;
   Table table(
-      {"NAME", "DIRECTORY", "CAPACITY", "AVAILABLE", "ALLOCATED", "PROMISED", "LIMIT", "VOLUMES", "ERROR"});
+      {"NAME", "PLACE", "CAPACITY", "AVAILABLE", "ALLOCATED", "PROMISED", "LIMIT", "VOLUMES", "ERROR"});
   for (const Pool& pool : pools) {
     const double limit = pool.overcommit_ratio() * static_cast<double>(pool.capacity_bytes());
-    table.Add({pool.name(), pool.directory(), FormatBytes(pool.capacity_bytes()),
+    table.Add({pool.name(), PlaceOf(pool), FormatBytes(pool.capacity_bytes()),
                FormatBytes(pool.available_bytes()), FormatBytes(pool.allocated_bytes()),
                FormatBytes(pool.promised_bytes()), limit == 0 ? "" : FormatBytes(static_cast<int64_t>(limit)),
                std::to_string(pool.volume_count()), pool.error().message()});

@@ -24,6 +24,7 @@ void DescribeHostPolicy(po::options_description& options) {
 // Those that may be given again, as texts.
 struct Lists {
   std::vector<std::string> quotas, pools, pool_ratios;
+  std::string lvm;
 };
 
 po::options_description Describe(ProgramOptions& program, Lists& lists) {
@@ -56,9 +57,11 @@ po::options_description Describe(ProgramOptions& program, Lists& lists) {
        "TYPE=COUNT: the host has at most so many mediated devices, or vGPUs, of the type; may be given "
        "again")  //
       ("pool", po::value(&lists.pools)->composing(),
-       "NAME=DIRECTORY: a pool of volumes, whose directory root alone may write to; may be given again")  //
+       "NAME=DIRECTORY: a pool of volumes, whose directory root alone may write to; or "
+       "NAME=lvm-thin:GROUP/POOL, in a thin pool of LVM's; may be given again")      //
+      ("lvm", text(lists.lvm, LvmThinSettings().program.c_str()), "lvm2's program")  //
       ("pool-overcommit", po::value(&lists.pool_ratios)->composing(),
-       "NAME=RATIO: the pool's volumes may be so many times as large together as its file system; without it "
+       "NAME=RATIO: the pool's volumes may be so many times as large together as what it is in; without it "
        "there "
        "is no limit; may be given again")  //
       ("cgroup-parent", text(program.cgroup_parent, "berth"),
@@ -139,7 +142,7 @@ Result<ProgramOptions> ParseOptions(int argc, const char* const argv[], const st
     po::notify(values);
     result.daemon.policy_settings = PolicySettingsOf(values, command_line, path, text.str());
     result.daemon.policy = TRY(ParseHostPolicy(result.daemon.policy_settings));
-    result.daemon.pools = TRY(ParsePools(lists.pools, lists.pool_ratios));
+    result.daemon.pools = TRY(ParsePools(lists.pools, lists.pool_ratios, lists.lvm));
     result.mdev_quotas = TRY(ParseMdevQuotas(lists.quotas));
   } catch (const po::error& error) {
     return BadOption(error.what());

@@ -68,8 +68,8 @@ constexpr int kImage[] = {
     SCMP_SYS(pread64),   SCMP_SYS(pwrite64),  SCMP_SYS(fdatasync), SCMP_SYS(lseek),
     SCMP_SYS(fallocate), SCMP_SYS(ftruncate), SCMP_SYS(eventfd2),
 };
-constexpr uint32_t kImageRequests[] = {BLKDISCARD};
-// Looking at an image that came in a descriptor, while the guest runs.
+// Looking at an image, or a block device, that came in a descriptor while the guest runs; and discarding.
+constexpr uint32_t kImageRequests[] = {BLKGETSIZE64, BLKSSZGET, BLKPBSZGET, BLKIOOPT, BLKROGET, BLKDISCARD};
 constexpr int kImageFcntls[] = {F_GETFL, F_DUPFD_CLOEXEC};
 
 // Event loop, the control socket and console streams, kernel and initrd for a reset.

@@ -11,12 +11,12 @@ Result<uint64_t> SizeOfImage(const VolumePool& directory, const v1::Guest& guest
   const std::vector<VolumeFile> files = TRY(directory.List());
   const VolumeFile file = TRY(directory.Find(disk.volume.id, files));
   if (file.format != "raw") return TRY(LookAt(directory, file, files)).size_bytes;
-  return Fail(Error(Code::kFailedPrecondition,
-                    fmt::format("{}'s disk {} is the raw volume {}: {} while the guest does not run",
-                                guest.name(), disk.id, disk.volume.ToString(), instead))
-                  .Reason("DISK_RAW")
-                  .With("resource", guest.name())
-                  .Field("disk_id"));
+  return Fail(
+      Error(Code::kFailedPrecondition, fmt::format("{}'s disk {} is the raw volume {}: {}", guest.name(),
+                                                   disk.id, disk.volume.ToString(), instead))
+          .Reason("DISK_RAW")
+          .With("resource", guest.name())
+          .Field("disk_id"));
 }
 
 Result<Operation> VolumeVerbs::ChangeDisk(const OperationRequest& asked, const std::string& disk_id,

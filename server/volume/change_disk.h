@@ -16,7 +16,7 @@ using DiskWork = std::function<Status(GuestEntry& guest, OperationProgress& prog
 using DiskWorkPlan = std::function<Result<DiskWork>(const v1::Guest& guest, const VolumeDisk& disk)>;
 
 // Of the disk's volume. FAILED_PRECONDITION, DISK_RAW, if that is no image that can be exchanged under its
-// guest; `instead` says what can be done to it.
+// guest; `instead` says what can be done, and when.
 Result<uint64_t> SizeOfImage(const VolumePool& directory, const v1::Guest& guest, const VolumeDisk& disk,
                              std::string_view instead);
 

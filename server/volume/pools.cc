@@ -1,9 +1,11 @@
 #include "server/volume/pools.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include "server/volume/pool_directory.h"
+#include "server/volume/pool_lvm_thin.h"
 
 namespace berth::server {
 namespace {
@@ -14,21 +16,58 @@ tl::unexpected<Error> BadOption(std::string message) {
   return Fail(Error(Code::kInvalidArgument, std::move(message)).Reason("BAD_OPTION"));
 }
 
+// lvm(8), "Valid names".
+bool IsLvmName(std::string_view name) {
+  constexpr size_t kMaxBytes = 127;
+  const auto good = [](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view("+_.-").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  return !name.empty() && name.size() <= kMaxBytes && name[0] != '-' && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), good);
+}
+
+// "/var/lib/berth/fast", "lvm-thin:vg0/pool0". False if it is neither.
+bool ParsePlace(std::string_view text, const std::string& lvm, PoolSettings* pool) {
+  constexpr std::string_view kLvmThin = "lvm-thin:";
+  if (text.starts_with('/')) {
+    pool->directory = text;
+    return true;
+  }
+  const size_t slash = text.find('/');
+  if (!text.starts_with(kLvmThin) || slash == text.npos) return false;
+  const std::string_view group = text.substr(kLvmThin.size(), slash - kLvmThin.size());
+  const std::string_view thin_pool = text.substr(slash + 1);
+  pool->lvm_thin = {.volume_group = std::string(group), .thin_pool = std::string(thin_pool), .program = lvm};
+  return IsLvmName(group) && IsLvmName(thin_pool);
+}
+
+// Names of LVM's volumes are those of the group, whichever pool they are in.
+bool Collide(const PoolSettings& one, const PoolSettings& other) {
+  if (one.id == other.id) return true;
+  if (one.lvm_thin && other.lvm_thin) return one.lvm_thin->volume_group == other.lvm_thin->volume_group;
+  return one.Place() == other.Place();
+}
+
 }  // namespace
 
 Result<std::vector<PoolSettings>> ParsePools(const std::vector<std::string>& pools,
-                                             const std::vector<std::string>& ratios) {
+                                             const std::vector<std::string>& ratios, const std::string& lvm) {
   std::vector<PoolSettings> parsed;
   for (const std::string& text : pools) {
     const size_t equals = text.find('=');
     PoolSettings pool{.id = text.substr(0, equals)};
-    if (equals != text.npos) pool.directory = text.substr(equals + 1);
-    if (!IsResourceId(pool.id) || !pool.directory.starts_with('/'))
-      return BadOption(fmt::format("pool: \"{}\" is no NAME=DIRECTORY, as fast=/var/lib/berth/fast", text));
+    if (!IsResourceId(pool.id) || equals == text.npos ||
+        !ParsePlace(std::string_view(text).substr(equals + 1), lvm, &pool)) {
+      return BadOption(
+          fmt::format("pool: \"{}\" is neither NAME=DIRECTORY, as fast=/var/lib/berth/fast, nor "
+                      "NAME=lvm-thin:GROUP/POOL, as thin=lvm-thin:vg0/pool0",
+                      text));
+    }
     for (const PoolSettings& other : parsed) {
-      if (other.id == pool.id || other.directory == pool.directory)
-        return BadOption(
-            fmt::format("pool: \"{}\" is there already, as {}={}", text, other.id, other.directory));
+      if (Collide(pool, other))
+        return BadOption(fmt::format("pool: \"{}\" is there already, or in the same volume group, as {}={}",
+                                     text, other.id, other.Place()));
     }
     parsed.push_back(std::move(pool));
   }
@@ -58,6 +97,7 @@ PoolSettings FindPool(const std::vector<PoolSettings>& pools, const std::string&
 }
 
 Result<VolumePoolPtr> OpenVolumePool(const PoolSettings& pool) {
+  if (pool.lvm_thin) return std::make_shared<PoolLvmThin>(pool);
   return std::make_shared<PoolDirectory>(TRY(PoolDirectory::Open(pool)));
 }
 

@@ -10,6 +10,7 @@ Result<Operation> VolumeVerbs::Clone(const v1::CloneVolumeRequest& request) {
   if (request.full()) return BeginCopy(request, source);
   if (!request.parent().empty())
     return BadPath("parent", "without full, a clone is where what it stands on is");
+  if (TRY(OpenPool(source.pool))->devices() != nullptr) return BeginCopy(request, source);
   if (request.format() != v1::Volume::FORMAT_UNSPECIFIED && request.format() != v1::Volume::QCOW2)
     return BadPath("format", "without full, a clone is QCOW2");
   v1::CreateVolumeRequest create;
@@ -32,9 +33,11 @@ Result<Operation> VolumeVerbs::BeginCopy(const v1::CloneVolumeRequest& request, 
   const VolumePoolPtr source_directory = TRY(OpenPool(source.pool));
   VolumePlan plan{.name = {.pool = directory->pool(), .id = request.volume_id()},
                   .file = {.id = request.volume_id(), .base = "", .format = ""}};
-  plan.file.format = request.format() == v1::Volume::FORMAT_UNSPECIFIED
-                         ? TRY(source_directory->Find(source.id)).format
-                         : TRY(CheckFormat("format", request.format()));
+  const bool as_source =
+      request.format() == v1::Volume::FORMAT_UNSPECIFIED && directory->devices() == nullptr;
+  plan.file.format = as_source ? TRY(source_directory->Find(source.id)).format
+                               : TRY(CheckFormat("format", request.format(), *directory));
+  if (directory->devices() != nullptr && directory->pool() == source.pool) plan.copy_of = source.id;
   // Its locks let others read and none write.
   std::shared_ptr<block::FormatImage> image =
       TRY(block::OpenLayers(TRY(OpenVolumeChain(*source_directory, source.id, {})), {}));
@@ -50,7 +53,7 @@ Result<Operation> VolumeVerbs::BeginCopy(const v1::CloneVolumeRequest& request, 
         const auto mine = std::move(making);
         const auto copied = std::move(image);
         TRY(mine->Format());
-        TRY(mine->Fill(copied.get(), progress));
+        if (mine->plan().copy_of.empty()) TRY(mine->Fill(copied.get(), progress));
         return Finish(*mine, progress);
       });
 }

@@ -12,10 +12,17 @@ Result<VolumePlan> VolumeVerbs::PlanNew(const v1::CreateVolumeRequest& request,
   const v1::Volume& wanted = request.volume();
   VolumePlan plan{.name = {.pool = directory.pool(), .id = request.volume_id()},
                   .file = {.id = request.volume_id()}};
-  plan.file.format = TRY(CheckFormat("volume.format", wanted.format()));
+  plan.file.format = TRY(CheckFormat("volume.format", wanted.format(), directory));
   if (!v1::Volume::Preallocation_IsValid(wanted.preallocation()))
     return BadPath("volume.preallocation", "unknown value {}", int{wanted.preallocation()});
   plan.preallocation = wanted.preallocation();
+  const bool devices = directory.devices() != nullptr;
+  if (devices && plan.preallocation != v1::Volume::PREALLOCATION_UNSPECIFIED)
+    return BadPath("volume.preallocation", "the volumes of {} take what is written to them",
+                   PoolName(directory.pool()));
+  if (devices && !wanted.base().empty())
+    return BadPath("volume.base", "the volumes of {} stand alone: a clone begins as another one",
+                   PoolName(directory.pool()));
   if (plan.file.format == "raw" && plan.preallocation == v1::Volume::METADATA)
     return BadPath("volume.preallocation", "a raw volume has no metadata");
   int64_t least_bytes = 0;

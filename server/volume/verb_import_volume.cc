@@ -22,7 +22,7 @@ Result<Operation> VolumeVerbs::Import(const v1::ImportVolumeRequest& request) {
   TRY(CheckDigestField(request.source_sha256()));
   VolumePlan plan{.name = {.pool = directory->pool(), .id = request.volume_id()},
                   .file = {.id = request.volume_id(), .base = "", .format = ""}};
-  plan.file.format = TRY(CheckFormat("format", request.format()));
+  plan.file.format = TRY(CheckFormat("format", request.format(), *directory));
   const OperationRequest asked{
       .verb = "import", .target = directory->NameOf(request.volume_id()), .request_id = request.request_id()};
   if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);

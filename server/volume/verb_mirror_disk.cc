@@ -39,13 +39,12 @@ Status Mirror(Engine& engine, GuestEntry& guest, const VolumeDisk& disk, VolumeM
 Result<Operation> VolumeVerbs::MirrorDisk(const v1::MirrorDiskRequest& request) {
   TRY(CheckNewId("volume_id", request.volume_id()));
   const uint64_t rate = TRY(RateOf(request.bytes_per_second()));
-  const std::string format = TRY(CheckFormat(
-      "format", request.format() == v1::Volume::FORMAT_UNSPECIFIED ? v1::Volume::QCOW2 : request.format()));
   const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
-    const uint64_t size_bytes =
-        TRY(SizeOfImage(*TRY(OpenPool(disk.volume.pool)), guest, disk, "it can be cloned"));
+    const uint64_t size_bytes = TRY(SizeOfImage(*TRY(OpenPool(disk.volume.pool)), guest, disk,
+                                                "it can be cloned while the guest does not run"));
     const VolumePoolPtr directory =
         TRY(OpenPool(request.parent().empty() ? disk.volume.pool : TRY(PoolOf(request.parent()))));
+    const std::string format = TRY(CheckFormat("format", request.format(), *directory));
     VolumePlan copy{.name = {.pool = directory->pool(), .id = request.volume_id()},
                     .file = {.id = request.volume_id(), .base = "", .format = format},
                     .size_bytes = size_bytes};

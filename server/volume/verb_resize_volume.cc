@@ -16,6 +16,13 @@ Status GrowInGuest(Engine& engine, const VolumeUser& user, uint64_t size_bytes) 
   return AskMonitor(engine, user, "resize", std::move(request));
 }
 
+// Whoever uses it is told afterwards. The size that it then has: the pool has a unit of its own.
+Result<uint64_t> GrowDevice(const VolumePool& directory, const DeviceVolumes& devices, const std::string& id,
+                            uint64_t size_bytes) {
+  TRY(devices.Grow(TRY(directory.Find(id)), size_bytes));
+  return TRY(directory.Find(id)).facts->size_bytes;
+}
+
 Status GrowOffline(const VolumePool& directory, const std::string& id, uint64_t size_bytes) {
   const auto image =
       TRY(block::OpenLayers(TRY(OpenVolumeChain(directory, id, {.writable = true})), {.writable = true}));
@@ -48,8 +55,11 @@ Result<Operation> VolumeVerbs::Resize(const v1::ResizeVolumeRequest& request) {
           OperationProgress&) mutable -> Result<std::unique_ptr<google::protobuf::Message>> {
         const auto claim = std::move(room);
         const auto user = FindRunningUser(engine_.book, name.ToString());
-        if (user) TRY(GrowInGuest(engine_, *user, wanted));
-        if (!user) TRY(GrowOffline(*directory, name.id, wanted));
+        const DeviceVolumes* const devices = directory->devices();
+        uint64_t grown = wanted;
+        if (devices != nullptr) grown = TRY(GrowDevice(*directory, *devices, name.id, wanted));
+        if (user) TRY(GrowInGuest(engine_, *user, grown));
+        if (!user && devices == nullptr) TRY(GrowOffline(*directory, name.id, wanted));
         return std::make_unique<v1::Volume>(
             TRY(ShowVolume(*directory, name.id, UsersOfVolumes(engine_.book))));
       });

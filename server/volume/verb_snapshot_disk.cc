@@ -34,11 +34,13 @@ Result<Operation> VolumeVerbs::SnapshotDisk(const v1::SnapshotDiskRequest& reque
   TRY(CheckQuiesce(request.quiesce()));
   const auto plan = [&](const v1::Guest& guest, const VolumeDisk& disk) -> Result<DiskWork> {
     const VolumePoolPtr directory = TRY(OpenPool(disk.volume.pool));
-    VolumePlan above{
-        .name = {.pool = directory->pool(), .id = request.volume_id()},
-        .file = {.id = request.volume_id(), .base = disk.volume.id, .format = "qcow2"},
-        .size_bytes = TRY(SizeOfImage(*directory, guest, disk, "a volume can be made to stand on it")),
-        .base_is_written_to = true};
+    const char* const instead = directory->devices() != nullptr
+                                    ? "a snapshot of the volume can be kept, also while the guest runs"
+                                    : "a volume can be made to stand on it while the guest does not run";
+    VolumePlan above{.name = {.pool = directory->pool(), .id = request.volume_id()},
+                     .file = {.id = request.volume_id(), .base = disk.volume.id, .format = "qcow2"},
+                     .size_bytes = TRY(SizeOfImage(*directory, guest, disk, instead)),
+                     .base_is_written_to = true};
     RoomLedger::Claim room = TRY(TakeRoom(*directory, above.size_bytes));
     std::shared_ptr<VolumeMaking> making =
         TRY(VolumeMaking::Begin(directory, std::move(above), std::move(room)));

@@ -13,7 +13,7 @@ Result<SnapshotName> ParseSnapshotName(const std::string& name) {
   return BadPath("name", "\"{}\" is no snapshot's name, pools/POOL/volumes/VOLUME/snapshots/SNAPSHOT", name);
 }
 
-// Its monitor has the image.
+// Its monitor has the image, if it is one.
 Status ChangeInGuest(Engine& engine, const VolumeUser& user, const VolumePool& directory,
                      const SnapshotName& name, SnapshotChange change, v1::VolumeSnapshot::Quiesce quiesce,
                      OperationProgress& progress) {
@@ -25,6 +25,7 @@ Status ChangeInGuest(Engine& engine, const VolumeUser& user, const VolumePool& d
   if (change == SnapshotChange::kDelete) quiesce = v1::VolumeSnapshot::NEVER;
   return WorkOnGuest(engine, user, "snapshot", [&](GuestEntry& guest, Vmm& vmm) {
     return WhileQuiesced(engine, guest, quiesce, progress, [&]() -> Status {
+      if (directory.devices() != nullptr) return ChangeSnapshot(directory, name, change);
       TRY(vmm.Call(std::move(request), {}, kImageTimeout));
       return Ok();
     });

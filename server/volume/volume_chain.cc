@@ -1,12 +1,33 @@
 #include "server/volume/volume_chain.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
 
 #include <fmt/ranges.h>
 
 #include "server/volume/volume_facts.h"
 
 namespace berth::server {
+namespace {
+
+// Where a snapshot is applied, another device gets the volume's name, under the locks of the one before.
+Status CheckIsStillVolume(const VolumePool& pool, const VolumeFile& file, int fd) {
+  struct stat opened {
+  }, named{};
+  if (pool.devices() == nullptr) return Ok();
+  if (::fstat(fd, &opened) != 0) return FailErrno(errno, "look at {}", pool.PathOf(file));
+  if (::stat(pool.PathOf(file).c_str(), &named) == 0 && opened.st_rdev == named.st_rdev &&
+      opened.st_ino == named.st_ino)
+    return Ok();
+  return Fail(Error(Code::kAborted, fmt::format("{} was replaced at this moment", pool.NameOf(file.id)))
+                  .Reason("VOLUME_BUSY")
+                  .With("resource", pool.NameOf(file.id)));
+}
+
+}  // namespace
+
 Status LockVolume(const VolumePool& directory, const VolumeFile& file, int fd, const block::FileUse& use) {
   if (block::LockFile(fd, directory.PathOf(file), use)) return Ok();
   return Fail(
@@ -50,6 +71,7 @@ Result<std::vector<block::LayerFiles>> OpenVolumeChain(const VolumePool& directo
                    {.write = writable,
                     .resize = writable && file.format != "raw",
                     .takes_over = layers.size() >= use.taken_over_from}));
+    TRY(CheckIsStillVolume(directory, file, fd.get()));
     // Again behind the lock: what comes to stand on it from now on finds that.
     if (writable && layers.empty()) TRY(CheckNoDependents(directory, volume, "written to"));
     TRY(Examine(directory, file, fd.get(), files));

@@ -24,8 +24,9 @@ struct VolumeUse {
 
 // The files of the volume and of those beneath it, which are opened for reading; locked, as other programs
 // see, until the last copies of the descriptors are closed. VolumePool's errors, for the volume they are
-// about, and LookAt's; FAILED_PRECONDITION: IMAGE_IN_USE; VOLUME_HAS_DEPENDENTS, for writing to what others
-// stand on; BASE_NOT_FOUND. INVALID_ARGUMENT: IMAGE_CHAIN_TOO_LONG (as is one that ends nowhere).
+// about, and LookAt's; ABORTED, VOLUME_BUSY; FAILED_PRECONDITION: IMAGE_IN_USE; VOLUME_HAS_DEPENDENTS, for
+// writing to what others stand on; BASE_NOT_FOUND. INVALID_ARGUMENT: IMAGE_CHAIN_TOO_LONG (as is one that
+// ends nowhere).
 Result<std::vector<block::LayerFiles>> OpenVolumeChain(const VolumePool& directory, const std::string& volume,
                                                        const VolumeUse& use);
 

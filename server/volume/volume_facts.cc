@@ -62,12 +62,14 @@ Result<bool> HasBacking(const VolumePool& directory, const VolumeFile& file) {
 
 Result<VolumeFacts> LookAt(const VolumePool& directory, const VolumeFile& file,
                            const std::vector<VolumeFile>& among) {
+  if (file.facts) return *file.facts;
   const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));
   return Examine(directory, file, fd.get(), among);
 }
 
 Result<VolumeFacts> Examine(const VolumePool& directory, const VolumeFile& file, int fd,
                             const std::vector<VolumeFile>& among) {
+  if (file.facts) return *file.facts;
   const auto image = TRY(block::CreateFileImage(TRY(Duplicate(fd)), {.read_only = true}));
   VolumeFacts facts{.size_bytes = AlignUp(image->size_bytes(), kSectorBytes),
                     .allocated_bytes = image->AllocatedBytes().value_or(0)};
@@ -89,7 +91,9 @@ Result<VolumeFacts> Examine(const VolumePool& directory, const VolumeFile& file,
 
 Result<PoolFacts> MeasurePool(const VolumePool& directory) {
   const PoolSpace space = TRY(directory.Space());
-  PoolFacts pool{.capacity_bytes = space.capacity_bytes, .available_bytes = space.available_bytes};
+  PoolFacts pool{.capacity_bytes = space.capacity_bytes,
+                 .available_bytes = space.available_bytes,
+                 .metadata_percent = space.metadata_percent};
   const std::vector<VolumeFile> files = TRY(directory.List());
   for (const VolumeFile& file : files) {
     ++pool.volume_count;

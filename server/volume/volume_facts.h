@@ -11,11 +11,6 @@ namespace berth::server {
 
 inline constexpr uint64_t kMaxVolumeBytes = uint64_t{1} << 56;
 
-struct VolumeFacts {
-  uint64_t size_bytes = 0;
-  uint64_t allocated_bytes = 0;
-};
-
 // `among`, here and below: what VolumePool::List returned.
 
 // Reads the header of a qcow2 image and no more, locks nothing: the volume may be in use. What the image says
@@ -40,6 +35,7 @@ Result<VolumeFile> FindBase(const VolumePool& directory, const VolumeFile& file,
 struct PoolFacts {
   int64_t capacity_bytes = 0, available_bytes = 0;
   int64_t allocated_bytes = 0, promised_bytes = 0;
+  double metadata_percent = 0;
   int volume_count = 0;
 };
 // VolumePool::List's errors.

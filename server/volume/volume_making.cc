@@ -51,13 +51,18 @@ Result<std::unique_ptr<VolumeMaking>> VolumeMaking::Begin(VolumePoolPtr director
   }
   std::unique_ptr<VolumeMaking> making(
       new VolumeMaking(std::move(directory), std::move(plan), std::move(room), std::move(base)));
-  making->file_ = TRY(making->directory_->Begin(making->plan_.file, making->plan_.size_bytes));
+  const VolumePlan& wanted = making->plan_;
+  const VolumePool& pool = *making->directory_;
+  making->file_ = wanted.copy_of.empty()
+                      ? TRY(pool.Begin(wanted.file, wanted.size_bytes))
+                      : TRY(pool.devices()->BeginCopy(wanted.file, wanted.copy_of, wanted.size_bytes));
   // Nobody else comes between, now that the name is taken.
   TRY(CheckIsNew(*making->directory_, making->plan_.name.id));
   return making;
 }
 
 Status VolumeMaking::Format() {
+  if (directory_->devices() != nullptr) return Ok();  // It is what it is to be.
   const block::Format* format = block::FindFormat(plan_.file.format);
   block::CreateOptions options(format->create_options);
   const bool later = plan_.preallocation != v1::Volume::PREALLOCATION_UNSPECIFIED;

@@ -19,6 +19,8 @@ struct VolumePlan {
   VolumeName name;
   VolumeFile file;
   uint64_t size_bytes = 0;
+  // In a pool of devices: the volume of the same pool whose content it has from the beginning.
+  std::string copy_of{};
   v1::Volume::Preallocation preallocation = v1::Volume::PREALLOCATION_UNSPECIFIED;
   // A guest writes to what it is to stand on, and stops when it gets it.
   bool base_is_written_to = false;
@@ -37,7 +39,7 @@ class VolumeMaking {
   const VolumePool& directory() const { return *directory_; }
   const VolumePlan& plan() const { return plan_; }
 
-  // The image, empty; of no size, if it is to be given room, and then by Preallocate.
+  // The image, empty (but for copy_of); of no size, if it is to be given room, and then by Preallocate.
   Status Format();
   Status Preallocate(OperationProgress& progress);
   // Copies the content of an image that is no larger.

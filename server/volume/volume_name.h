@@ -1,6 +1,7 @@
 // Names of pools and volumes as the API has them, and of volumes' files.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,11 @@ struct VolumeName {
   std::string ToString() const;
 };
 
+struct VolumeFacts {
+  uint64_t size_bytes = 0;
+  uint64_t allocated_bytes = 0;
+};
+
 // The name of a volume's file says what the volume is: "web.raw", "web.qcow2", or "web@debian.qcow2", which
 // stands on the volume "debian". Its content is not asked: a guest writes to its disk what it likes, and who
 // has taken over a monitor could write to an image's metadata as well.
@@ -30,6 +36,8 @@ struct VolumeFile {
   std::string id;
   std::string base;    // Empty: it stands alone.
   std::string format;  // As the block layer calls it: "raw", "qcow2".
+  // Where the pool knows it without looking at the volume.
+  std::optional<VolumeFacts> facts{};
 
   // Nothing for a file that is no volume.
   static std::optional<VolumeFile> Parse(std::string_view file_name);

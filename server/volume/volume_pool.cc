@@ -30,6 +30,7 @@ Result<VolumeFile> VolumePool::Find(std::string_view volume, const std::vector<V
 
 Result<std::vector<std::string>> VolumePool::DependentsOf(std::string_view volume) const {
   std::vector<std::string> dependents;
+  if (devices() != nullptr) return dependents;
   for (VolumeFile& file : TRY(List())) {
     if (file.base == volume) dependents.push_back(std::move(file.id));
   }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "server/volume/device_volumes.h"
 #include "server/volume/pool_settings.h"
 #include "server/volume/volume_name.h"
 
@@ -18,6 +19,7 @@ struct PoolSpace {
   int64_t capacity_bytes = 0, available_bytes = 0;
   // What volumes take together, where that is more, or less, than their sum.
   std::optional<int64_t> allocated_bytes{};
+  double metadata_percent = 0;  // Used, of what keeps track of the volumes, where that has a limit.
 };
 
 // A volume that is being made. Hidden until Publish gives it its name, complete and on the disk; destroyed
@@ -57,6 +59,9 @@ class VolumePool {
   virtual Result<PoolSpace> Space() const = 0;
   // Removes what others that made volumes left behind when they were ended.
   virtual void CleanUp() const = 0;
+
+  // Nothing, where volumes are images in files.
+  virtual const DeviceVolumes* devices() const { return nullptr; }
 
   // Gives a volume another name, that nothing has: that of one which stands on something else. The volume may
   // be in use. UNIMPLEMENTED where volumes stand on nothing.

@@ -37,9 +37,12 @@ Status CheckVolumeSize(const std::string& field, int64_t size_bytes) {
   return BadPath(field, "{} is no multiple of {} up to {}", size_bytes, kSectorBytes, kMaxVolumeBytes);
 }
 
-Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format) {
+Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format, const VolumePool& pool) {
   if (!v1::Volume::Format_IsValid(format)) return BadPath(field, "unknown value {}", int{format});
-  return format == v1::Volume::RAW ? "raw" : "qcow2";
+  const bool devices = pool.devices() != nullptr;
+  if (devices && format == v1::Volume::QCOW2)
+    return BadPath(field, "the volumes of {} are devices, and RAW", PoolName(pool.pool()));
+  return format == v1::Volume::RAW || devices ? "raw" : "qcow2";
 }
 
 v1::Volume::Format FormatOf(const VolumeFile& file) {

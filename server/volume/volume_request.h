@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "berth/v1/volume.pb.h"
-#include "server/volume/volume_name.h"
+#include "server/volume/volume_pool.h"
 
 namespace berth::server {
 
@@ -16,7 +16,8 @@ Result<VolumeName> ParseVolumeName(const std::string& name, const std::string& f
 // The id of what is to be made.
 Status CheckNewId(const std::string& field, const std::string& id);
 Status CheckVolumeSize(const std::string& field, int64_t size_bytes);
-Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format);  // "raw"
+// Of a new volume of the pool: "raw".
+Result<std::string> CheckFormat(const std::string& field, v1::Volume::Format format, const VolumePool& pool);
 v1::Volume::Format FormatOf(const VolumeFile& file);
 Result<uint64_t> RateOf(int64_t bytes_per_second);  // 0: no limit.
 

@@ -48,6 +48,7 @@ Status CheckSnapshots(const std::vector<block::Snapshot>& snapshots, const Snaps
 Result<std::vector<block::Snapshot>> StoredSnapshots(const VolumePool& directory, const std::string& volume) {
   const std::vector<VolumeFile> files = TRY(directory.List());
   const VolumeFile file = TRY(directory.Find(volume, files));
+  if (const DeviceVolumes* devices = directory.devices()) return devices->Snapshots(volume);
   std::vector<block::Snapshot> snapshots;
   const UniqueFd fd = TRY(directory.OpenVolume(file, O_RDONLY));
   TRY(Examine(directory, file, fd.get(), files));
@@ -57,6 +58,18 @@ Result<std::vector<block::Snapshot>> StoredSnapshots(const VolumePool& directory
   for (auto& stored : TRY(block::qcow2::ReadSnapshots(image.get(), header)))
     snapshots.push_back(std::move(stored.snapshot));
   return snapshots;
+}
+
+// Only what the volume is afterwards needs it for itself.
+Status ChangeOfDevice(const VolumePool& pool, const DeviceVolumes& devices, const SnapshotName& name,
+                      SnapshotChange change) {
+  const VolumeFile file = TRY(pool.Find(name.volume.id));
+  TRY(CheckSnapshots(TRY(devices.Snapshots(file.id)), name, change));
+  if (change == SnapshotChange::kCreate) return devices.CreateSnapshot(file.id, name.id);
+  if (change == SnapshotChange::kDelete) return devices.DeleteSnapshot(file.id, name.id);
+  UniqueFd lock = TRY(pool.OpenVolume(file, O_RDWR));
+  TRY(LockVolume(pool, file, lock.get(), {.read = false, .write = true, .resize = true}));
+  return devices.ApplySnapshot(file, name.id, std::move(lock));
 }
 
 }  // namespace
@@ -90,11 +103,14 @@ Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const VolumePool& director
 }
 
 Status CheckSnapshotChange(const VolumePool& directory, const SnapshotName& name, SnapshotChange change) {
-  if (TRY(directory.Find(name.volume.id)).format == "raw") return NotSupported(name.volume.ToString());
+  if (TRY(directory.Find(name.volume.id)).format == "raw" && directory.devices() == nullptr)
+    return NotSupported(name.volume.ToString());
   return CheckSnapshots(TRY(StoredSnapshots(directory, name.volume.id)), name, change);
 }
 
 Status ChangeSnapshot(const VolumePool& directory, const SnapshotName& name, SnapshotChange change) {
+  if (const DeviceVolumes* devices = directory.devices())
+    return ChangeOfDevice(directory, *devices, name, change);
   const auto image = TRY(block::OpenLayers(
       TRY(OpenVolumeChain(directory, name.volume.id, {.writable = true})), {.writable = true}));
   auto* const store = dynamic_cast<block::SnapshotStore*>(image.get());

@@ -1,4 +1,4 @@
-// Snapshots inside volumes: states of a qcow2 volume that it keeps itself.
+// Snapshots of volumes: states that a qcow2 volume keeps inside itself, or a pool of devices beside it.
 #pragma once
 
 #include <optional>
@@ -32,7 +32,8 @@ enum class SnapshotChange { kCreate, kApply, kDelete };
 // SNAPSHOT_NOT_FOUND; ALREADY_EXISTS, SNAPSHOT_EXISTS; RESOURCE_EXHAUSTED, TOO_MANY_SNAPSHOTS.
 Status CheckSnapshotChange(const VolumePool& directory, const SnapshotName& name, SnapshotChange change);
 
-// To a volume that nobody uses. The same errors, and OpenVolumeChain's.
+// To a volume that nobody uses; in a pool of devices only kApply needs that. The same errors, and
+// OpenVolumeChain's.
 Status ChangeSnapshot(const VolumePool& directory, const SnapshotName& name, SnapshotChange change);
 
 }  // namespace berth::server

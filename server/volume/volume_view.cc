@@ -47,6 +47,7 @@ Status FillPool(const PoolSettings& settings, v1::Pool* pool) {
   pool->set_allocated_bytes(facts.allocated_bytes);
   pool->set_promised_bytes(facts.promised_bytes);
   pool->set_volume_count(facts.volume_count);
+  if (settings.lvm_thin) pool->mutable_lvm_thin()->set_metadata_percent(facts.metadata_percent);
   return Ok();
 }
 
@@ -76,6 +77,10 @@ v1::Pool ShowPool(const PoolSettings& settings) {
   v1::Pool pool;
   pool.set_name(PoolName(settings.id));
   pool.set_directory(settings.directory);
+  if (settings.lvm_thin) {
+    pool.mutable_lvm_thin()->set_volume_group(settings.lvm_thin->volume_group);
+    pool.mutable_lvm_thin()->set_thin_pool(settings.lvm_thin->thin_pool);
+  }
   pool.set_overcommit_ratio(settings.overcommit_ratio);
   if (const Status filled = FillPool(settings, &pool); !filled)
     *pool.mutable_error() = ToRpcStatus(filled.error());

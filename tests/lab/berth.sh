@@ -78,6 +78,18 @@ await_count() {
   done
 }
 
+# ask COMMAND: has the guest whose console is copied to $log do it, and waits until that has gone well.
+# shellcheck disable=SC2154  # log is the test's.
+ask() {
+  local count
+  count=$(grep -c '^report: status=' "$log" || true)
+  echo "$1" >&9
+  await_count 240 "$log" '^report: status=' $((count + 1))
+  expect_equal "the status of '$1'" "$(told status)" 0
+}
+# told KEY: the last fact of this name that it told.
+told() { tr -d '\r' <"$log" | sed -n "s/^report: $1=//p" | tail -n 1; }
+
 # image PATH SIZE FIRST-LINE: makes a raw image.
 image() {
   truncate -s "$2" "$1"
