@@ -8,7 +8,9 @@
 namespace berth {
 namespace {
 constexpr int kMaxEventsAtOnce = 64;
-}
+// Of one kind: so many spins in vain one behind the other, and none is tried for so many waits.
+constexpr int kSpinsInVain = 4, kWaitsWithoutSpin = 100;
+}  // namespace
 
 Result<std::unique_ptr<EventLoop>> EventLoop::Create() {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
@@ -160,6 +162,26 @@ int EventLoop::RunTimers() {
   return -1;
 }
 
+// As epoll_wait.
+int EventLoop::Wait(std::span<epoll_event> events, int timeout_ms) {
+  if (spin_ != Clock::duration::zero()) {
+    if (const int ready = Spin(events); ready != 0) return ready;
+  }
+  return ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+}
+
+int EventLoop::Spin(std::span<epoll_event> events) {
+  int& luck = luck_[wait_kind_];
+  if (luck < 0) return ++luck, 0;
+  const auto end = Clock::now() + spin_;
+  do {
+    const int ready = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+    if (ready != 0) return luck = 0, ready;
+  } while (Clock::now() < end);
+  if (++luck == kSpinsInVain) luck = -kWaitsWithoutSpin;
+  return 0;
+}
+
 void EventLoop::Run() {
   CHECK(Take(/*to_run=*/true));  // One thread at a time.
   std::array<epoll_event, kMaxEventsAtOnce> events;
@@ -167,7 +189,7 @@ void EventLoop::Run() {
   while (!stopping_) {
     const int timeout_ms = RunTimers();
     if (stopping_) break;
-    const int ready = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms);
+    const int ready = Wait(events, timeout_ms);
     for (int i = 0; i < ready; ++i) {
       // An earlier callback of this round may have taken this watcher away.
       const auto found = watchers_.find(events[i].data.fd);

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -38,6 +39,13 @@ class EventLoop {
   // After it returns the callback is not called again. Loop thread, or before Run. Unknown descriptors are
   // ignored.
   void Unwatch(int fd);
+
+  // Before the loop sleeps, it looks for up to so long whether something has come: where one request follows
+  // the reply to the last, waking up may take longer than they do. Only seldom where that was in vain a few
+  // times, which is counted for each kind of wait that it is told of. Before Run.
+  enum WaitKind : uint8_t { kForOthers, kForOwnWork };
+  void SpinFor(Clock::duration longest) { spin_ = longest; }
+  void SetWaitKind(WaitKind kind) { wait_kind_ = kind; }  // Loop thread.
 
   // Calls `callback` once, at or after `when`. Loop thread, or before Run.
   TimerId At(Clock::time_point when, std::function<void()> callback);
@@ -80,6 +88,8 @@ class EventLoop {
   void RunPosted();
   void RunDeferred();
   int RunTimers();  // Milliseconds until the next one, or -1.
+  int Wait(std::span<epoll_event> events, int timeout_ms);
+  int Spin(std::span<epoll_event> events);
 
   struct Watcher {
     std::function<void(uint32_t)> callback;
@@ -92,6 +102,9 @@ class EventLoop {
   std::unordered_map<int, std::shared_ptr<Watcher>> watchers_;
   std::map<std::pair<Clock::time_point, TimerId>, std::function<void()>> timers_;
   TimerId next_timer_ = 1;
+  Clock::duration spin_{0};
+  int luck_[2] = {};  // By kind. Below 0: so many waits without a spin; otherwise how many were in vain.
+  WaitKind wait_kind_ = kForOthers;
   std::vector<Deferred*> deferred_;  // Null where one was cancelled.
 
   Mutex mutex_;

@@ -14,6 +14,12 @@ namespace {
 // Receptions before the loop's other work gets its turn.
 constexpr int kMaxRounds = 16;
 constexpr size_t kMaxSendPieces = 256;
+// Handed to the node at once: a device that serves them one by one and tells of all together would have
+// nothing to do while the client takes them.
+constexpr int kSubmitRequests = 8;
+// Of what is handed over at once, or was read and is sent before more is read: small enough to be in the
+// CPU's cache still. And of what may be left of that, if the client does not take it.
+constexpr uint64_t kSubmitBytes = 256 << 10, kMaxUnsentBytes = 512 << 10;
 // Of a job; a larger one is freed with its request.
 constexpr size_t kMaxKeptBufferBytes = 1 << 20;
 
@@ -32,6 +38,7 @@ Connection::Connection(EventLoop* loop, BlockNode* node, const Export* what, Blo
       flush_(loop, [this] { Flush(); }),
       end_(loop, [this] { ended_(); }) {
   out_.reserve(kMaxJobs);
+  spare_.reserve(kMaxJobs);
   pieces_.reserve(kMaxSendPieces);
 }
 
@@ -66,6 +73,7 @@ void Connection::Hangup() {
   stopping_ = true;
   loop_->Unwatch(session_.channel->fd());
   if (filling_ != nullptr) Release(std::exchange(filling_, nullptr));
+  while (Request* request = batch_.PopFront()) Release(static_cast<Job*>(request));
   for (size_t i = out_begin_; i < out_.size(); ++i) Release(out_[i]);
   out_.clear();
   out_begin_ = 0;
@@ -79,6 +87,7 @@ void Connection::EndIfIdle() {
 }
 
 void Connection::UpdateWatch() {
+  loop_->SetWaitKind(jobs_in_flight_ == 0 ? EventLoop::kForOthers : EventLoop::kForOwnWork);
   if (gone_) return;
   const uint32_t wanted = (stopping_ || Full() ? 0u : EPOLLIN) | (blocked_ ? EPOLLOUT : 0u);
   if (wanted == watched_) return;
@@ -118,8 +127,26 @@ void Connection::Receive() {
     more = static_cast<size_t>(got) == room || session_.channel->buffers();
     if (!more && !ParseBuffered()) return Hangup();
   }
-  if (!batch_.empty()) node_->Submit(std::exchange(batch_, {}));
+  SubmitBatch();
   UpdateWatch();
+}
+
+void Connection::SubmitBatch() {
+  while (!batch_.empty() && unsent_bytes_ < kMaxUnsentBytes) {
+    List<Request> part;
+    uint64_t bytes = 0;
+    for (int i = 0; i < kSubmitRequests && bytes < kSubmitBytes && !batch_.empty(); ++i) {
+      auto* const job = static_cast<Job*>(batch_.PopFront());
+      bytes += job->length;
+      if (job->op == Op::kRead && !TakeBuffer(job)) {
+        Reply(job, ENOMEM);
+      } else {
+        part.PushBack(job);
+      }
+    }
+    if (!part.empty()) node_->Submit(std::move(part));
+    if (unsent_bytes_ >= kSubmitBytes) Send();
+  }
 }
 
 bool Connection::ParseBuffered() {
@@ -157,18 +184,14 @@ bool Connection::Begin(const uint8_t* header) {
     return false;
   }
   if (has_data && job->size <= kMaxPayloadBytes) {
-    kept_bytes_ -= job->buffer.capacity();
-    const bool enough = job->buffer.Reserve(job->size);
-    kept_bytes_ += job->buffer.capacity();
-    if (!enough) {
-      if (!HasPayload(job->command)) return Reply(job, ENOMEM), true;
-      Release(job);
-      return false;
-    }
     job->held_bytes = job->size;
     bytes_in_flight_ += job->size;
   }
   if (HasPayload(job->command)) {
+    if (!TakeBuffer(job)) {
+      Release(job);
+      return false;
+    }
     filling_ = job;
     filled_ = 0;
   } else {
@@ -225,7 +248,6 @@ void Connection::Dispatch(Job* job) {
 void Connection::Queue(Job* job, Op op) {
   job->op = op;
   job->length = op == Op::kFlush ? 0 : job->size;
-  job->piece = {job->buffer.data(), job->size};
   const bool has_data = op == Op::kRead || op == Op::kWrite;
   job->pieces = has_data ? std::span<const iovec>(&job->piece, 1) : std::span<const iovec>();
   if (has_data && job->size == 0) return Reply(job, 0);
@@ -270,6 +292,7 @@ void Connection::Reply(Job* job, int error) {
     return EndIfIdle();
   }
   MakeHead(job, error);
+  unsent_bytes_ += job->data.size();
   out_.push_back(job);
   flush_.Schedule();
 }
@@ -314,6 +337,16 @@ void Connection::MakeHead(Job* job, int error) {
 }
 
 void Connection::Flush() {
+  Send();
+  SubmitBatch();
+  if (gone_) return;
+  // Requests that waited for room may be here already.
+  if (in_begin_ != in_end_ && !stopping_ && !Full()) return Receive();
+  UpdateWatch();
+  EndIfIdle();
+}
+
+void Connection::Send() {
   while (!gone_ && !blocked_ && out_begin_ < out_.size()) {
     pieces_.clear();
     size_t skip = out_sent_;
@@ -335,11 +368,6 @@ void Connection::Flush() {
       FinishSent(static_cast<size_t>(put));
     }
   }
-  if (gone_) return;
-  // Requests that waited for room may be here already.
-  if (in_begin_ != in_end_ && !stopping_ && !Full()) return Receive();
-  UpdateWatch();
-  EndIfIdle();
 }
 
 void Connection::FinishSent(size_t bytes) {
@@ -348,10 +376,23 @@ void Connection::FinishSent(size_t bytes) {
     const size_t size = out_[out_begin_]->head_bytes + out_[out_begin_]->data.size();
     if (out_sent_ < size) return;
     out_sent_ -= size;
+    unsent_bytes_ -= out_[out_begin_]->data.size();
     Release(out_[out_begin_++]);
   }
   out_.clear();
   out_begin_ = 0;
+}
+
+// What was used last is in the CPU's cache still.
+bool Connection::TakeBuffer(Job* job) {
+  if (!spare_.empty()) {
+    job->buffer = std::move(spare_.back());
+    spare_.pop_back();
+    kept_bytes_ -= job->buffer.capacity();
+  }
+  if (!job->buffer.Reserve(job->size)) return false;
+  job->piece = {job->buffer.data(), job->size};
+  return true;
 }
 
 Job* Connection::NewJob() {
@@ -372,9 +413,12 @@ Job* Connection::NewJob() {
 
 void Connection::Release(Job* job) {
   bytes_in_flight_ -= std::exchange(job->held_bytes, 0);
-  if (job->buffer.capacity() > kMaxKeptBufferBytes || kept_bytes_ > kMaxKeptBytes) {
-    kept_bytes_ -= job->buffer.capacity();
+  const size_t capacity = job->buffer.capacity();
+  if (capacity > kMaxKeptBufferBytes || kept_bytes_ + capacity > kMaxKeptBytes) {
     job->buffer.Free();
+  } else if (capacity != 0) {
+    spare_.push_back(std::move(job->buffer));
+    kept_bytes_ += capacity;
   }
   --jobs_in_flight_;
   idle_.push_back(job);

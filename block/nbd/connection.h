@@ -51,14 +51,18 @@ class Connection {
   void TakePayload();
   void Dispatch(Job* job);
   void Queue(Job* job, Op op);
+  void SubmitBatch();
   void AskStatus(Job* job);
   int Check(const Job& job) const;
   static void OnDone(Request* request);
   void Reply(Job* job, int error);
   void MakeHead(Job* job, int error);
   void Flush();
+  void Send();
   void FinishSent(size_t bytes);
   void Release(Job* job);
+  // False if there is no memory.
+  bool TakeBuffer(Job* job);
   Job* NewJob();
   bool Full() const { return jobs_in_flight_ == kMaxJobs || bytes_in_flight_ >= kMaxBytesInFlight; }
   void UpdateWatch();
@@ -82,8 +86,10 @@ class Connection {
 
   std::vector<std::unique_ptr<Job>> jobs_;
   std::vector<Job*> idle_;
+  std::vector<DataBuffer> spare_;  // kept_bytes_ of them.
   size_t jobs_in_flight_ = 0;
   uint64_t bytes_in_flight_ = 0, kept_bytes_ = 0;
+  uint64_t unsent_bytes_ = 0;  // Of replies.
   std::vector<Job*> out_;  // Replies to send, from `out_begin_` on; of that one `out_sent_` bytes have gone.
   size_t out_begin_ = 0, out_sent_ = 0;
   std::vector<iovec> pieces_;

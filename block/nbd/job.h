@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "block/nbd/protocol.h"
@@ -17,6 +18,14 @@ class Connection;
 // Memory for a request's data: aligned for O_DIRECT, kept from one request to the next.
 class DataBuffer {
  public:
+  DataBuffer() = default;
+  DataBuffer(DataBuffer&& other) noexcept
+      : bytes_(std::move(other.bytes_)), capacity_(std::exchange(other.capacity_, 0)) {}
+  DataBuffer& operator=(DataBuffer&& other) noexcept {
+    bytes_ = std::move(other.bytes_);
+    capacity_ = std::exchange(other.capacity_, 0);
+    return *this;
+  }
   uint8_t* data() const { return bytes_.get(); }
   size_t capacity() const { return capacity_; }
   // False if there is no memory. The content is lost.

@@ -25,6 +25,10 @@
 namespace berth::block::nbd {
 namespace {
 
+// A client that sends the next request when it has the reply does so within this time, if it need not be
+// waited for.
+constexpr std::chrono::microseconds kSpin{20};
+
 // Of a socket, so that a large request is no conversation of many turns.
 constexpr int kSocketBufferBytes = 4 << 20;
 
@@ -62,6 +66,7 @@ class Server::Loop {
  public:
   static Result<std::unique_ptr<Loop>> Create(Server* server) {
     std::unique_ptr<Loop> loop(new Loop(server, TRY(EventLoop::Create())));
+    loop->loop_->SpinFor(kSpin);
     loop->engine_ = CreatePageCacheEngine(TRY(CreateIoEngine(loop->loop_.get())));
     loop->node_ = TRY(CreateImageNode(loop->loop_.get(), loop->engine_.get(), ShareImage(server->image_)));
     const SignalsBlocked blocked;

@@ -127,6 +127,28 @@ TEST(EventLoop, DeferredWorkMayScheduleItselfAgainOrBeDestroyed) {
   EXPECT_EQ(runs, 3);
 }
 
+TEST(EventLoop, OneThatLooksBeforeItSleepsMissesNothing) {
+  const auto loop = *EventLoop::Create();
+  loop->SpinFor(std::chrono::microseconds(50));
+  const UniqueFd event = *CreateEventFd();
+  int told = 0, timers = 0;
+  ASSERT_TRUE(loop->Watch(event.get(), EPOLLIN, [&](uint32_t) {
+    DrainEventFd(event.get());
+    if (++told == 500) loop->Stop();
+  }));
+  loop->At(EventLoop::Clock::now(), [&] { ++timers; });
+  std::thread other([&] {
+    for (int seen = 0; seen < 500;) {
+      SignalEventFd(event.get());
+      loop->Call([&] { seen = told; });
+    }
+  });
+  loop->Run();
+  other.join();
+  EXPECT_EQ(told, 500);
+  EXPECT_EQ(timers, 1);
+}
+
 TEST(EventLoop, WatchingADescriptorThatIsNotThereFails) {
   auto loop = *EventLoop::Create();
   EXPECT_FALSE(loop->Watch(-1, EPOLLIN, [](uint32_t) {}));

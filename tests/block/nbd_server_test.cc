@@ -215,6 +215,32 @@ TEST(NbdServer, WhoBreaksTheProtocolIsHungUpOnAndNobodyElseIs) {
   EXPECT_EQ(Write(image.get(), 0, std::vector<uint8_t>(512)), 0);
 }
 
+TEST(NbdServer, RequestsBeforeABrokenOneDoNotKeepTheConnection) {
+  Served served({.max_connections = 1});
+  for (const uint16_t command : {kCmdRead, kCmdFlush})
+    Answers(&served, Enter() + Command(command, 1, 0, command == kCmdRead ? 512 : 0) + std::string(100, 'x'));
+  EXPECT_TRUE(served.Open()) << "there is room for one";
+}
+
+// Large reads are carried out as the client takes what was read before.
+TEST(NbdServer, ManyLargeReadsAtOnceAreAnsweredInFull) {
+  Served served;
+  auto image = *served.Open();
+  std::vector<uint8_t> bytes(kDiskBytes);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i >> 12);
+  ASSERT_EQ(Write(image.get(), 0, bytes), 0);
+  image.reset();
+  std::string requests, expected;
+  for (uint64_t i = 0; i < 40; ++i) {
+    const uint64_t at = (i % 3) << 18;
+    requests += Command(kCmdRead, i, at, 256 << 10);
+    expected += Wire(kSimpleReplyMagic, uint32_t{0}, i) +
+                std::string(reinterpret_cast<const char*>(&bytes[at]), 256 << 10);
+  }
+  const std::string answers = Answers(&served, Enter() + requests + Command(kCmdDisconnect, 0, 0, 0));
+  EXPECT_EQ(answers.substr(kEnteredBytes), expected);
+}
+
 TEST(NbdServer, MalformedOptionsAreRefusedAndTheTalkGoesOn) {
   Served served;
   const auto type = [&](uint32_t option, std::string_view bytes) {
