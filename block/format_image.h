@@ -74,6 +74,8 @@ class FormatImage : public Image {
   virtual std::optional<BackingReference> backing_reference() const { return std::nullopt; }
   // The opened one; null if there is none or it was not to be opened.
   Image* backing() const { return backing_.get(); }
+  // The same, if it is in a format.
+  FormatImage* backing_format() const { return dynamic_cast<FormatImage*>(backing_.get()); }
   void SetBacking(std::unique_ptr<Image> backing) { backing_ = std::move(backing); }
   std::unique_ptr<Image> TakeBacking() { return std::move(backing_); }
 

@@ -18,8 +18,6 @@ constexpr uint64_t kTakeBytes = uint64_t{256} << 20;
 
 tl::unexpected<Error> Stopped() { return Fail(Error(Code::kCancelled, "cancelled").Reason("CANCELLED")); }
 
-FormatImage* BaseOf(FormatImage& image) { return dynamic_cast<FormatImage*>(image.backing()); }
-
 }  // namespace
 
 ImageJob::ImageJob(ImageNode* node, JobKind kind, uint64_t bytes_per_second)
@@ -59,7 +57,7 @@ Status ImageJob::Prepare(FormatImage& image, const OpenTarget& target) {
     target_is_fresh_ = true;
     return Ok();
   }
-  FormatImage* const base = BaseOf(image);
+  FormatImage* const base = image.backing_format();
   if (base == nullptr)
     return Fail(Error(Code::kFailedPrecondition, "there is no image beneath it").Reason("NO_BASE"));
   // The disk keeps its size. Said before anything is done: once the upper image is empty there is no way
@@ -220,6 +218,7 @@ Status ImageJob::Complete(const std::function<Status()>& before_going_on) {
     TRY(Pass(image));
     TRY(ToStatus(Flush(Target(image)), "write the other image"));
     if (kind_ == JobKind::kMirror) {
+      TRY(node_->Reach(target_.get()));
       TRY(before_going_on());
       return std::move(target_);
     }

@@ -66,7 +66,8 @@ class ImageNodeImpl final : public ImageNode {
     return !IsAligned(request.offset | request.length, limits().block_size_bytes);
   }
   bool HasFile(const Image* image) const;
-  Status StandOn(FormatImage* image);
+  Status Reach(FormatImage* image) override;
+  void StandOn(FormatImage* image);
   Status ExchangeDrained(const ImageChange& change);
   void Record(const Request& request) {
     if (changed_ != nullptr && Changes(request)) changed_->Mark(request.offset, request.length);
@@ -109,13 +110,10 @@ bool ImageNodeImpl::HasFile(const Image* image) const {
   return std::any_of(files_.begin(), files_.end(), [&](const File& file) { return file.image == image; });
 }
 
-// Finds the images that requests ask, from this one down, and the files that they go to. Nothing is in
-// flight. All of it or nothing.
-Status ImageNodeImpl::StandOn(FormatImage* image) {
-  std::vector<FormatImage*> chain;
+// All of it or nothing.
+Status ImageNodeImpl::Reach(FormatImage* image) {
   std::vector<File> added;
-  for (; image != nullptr; image = dynamic_cast<FormatImage*>(image->backing())) {
-    chain.push_back(image);
+  for (; image != nullptr; image = image->backing_format()) {
     const Image* const bytes = image->data_file();
     const int fd = FileDescriptorOf(bytes);
     if (HasFile(bytes) || fd < 0) continue;  // Reached over a network, say.
@@ -124,18 +122,24 @@ Status ImageNodeImpl::StandOn(FormatImage* image) {
     info.size_bytes = kMaxFileBytes;
     added.push_back({.image = bytes, .node = CreateFileNode(engine_, TRY(Duplicate(fd)), info), .batch = {}});
   }
-  std::erase_if(files_, [&](const File& file) {
-    return std::none_of(chain.begin(), chain.end(),
-                        [&](const FormatImage* one) { return one->data_file() == file.image; });
-  });
   std::move(added.begin(), added.end(), std::back_inserter(files_));
-  chain_ = std::move(chain);
-  image_ = chain_.front();
   return Ok();
 }
 
+// Finds the images that requests ask, from this one down, and forgets files of others. Nothing is in flight.
+void ImageNodeImpl::StandOn(FormatImage* image) {
+  image_ = image;
+  chain_.clear();
+  for (; image != nullptr; image = image->backing_format()) chain_.push_back(image);
+  std::erase_if(files_, [&](const File& file) {
+    return std::none_of(chain_.begin(), chain_.end(),
+                        [&](const FormatImage* one) { return one->data_file() == file.image; });
+  });
+}
+
 Status ImageNodeImpl::Start(const std::function<Status()>& prepare) {
-  TRY(StandOn(image_));
+  TRY(Reach(image_));
+  StandOn(image_);
   return workers_.Start(kImageThreads + 2, prepare);
 }
 
@@ -149,15 +153,21 @@ Status ImageNodeImpl::Exchange(const ImageChange& change) {
 // On a thread of the node's own, which may open and close images; the loop's thread waits for it.
 Status ImageNodeImpl::ExchangeDrained(const ImageChange& change) {
   TRY(image_->WriteBack());
-  std::unique_ptr<FormatImage> next = TRY(change(*image_));
-  if (!next) return StandOn(image_);
-  if (next->size_bytes() != size_bytes()) {
-    return Fail(Code::kInvalidArgument, "the disk has {} bytes, and what it is to stand on {}", size_bytes(),
-                next->size_bytes());
+  auto next = change(*image_);
+  Status reached = next ? Ok() : Status(Fail(std::move(next).error()));
+  if (next && *next) {
+    reached = (*next)->size_bytes() == size_bytes()
+                  ? Reach(next->get())
+                  : Fail(Code::kInvalidArgument, "the disk has {} bytes, and what it is to stand on {}",
+                         size_bytes(), (*next)->size_bytes());
+    if (reached) {
+      StandOn(next->get());
+      workers_.Replace(*std::move(next));
+      return Ok();
+    }
   }
-  TRY(StandOn(next.get()));
-  workers_.Replace(std::move(next));
-  return Ok();
+  StandOn(image_);
+  return reached;
 }
 
 void ImageNodeImpl::Submit(List<Request> batch) {

@@ -43,6 +43,9 @@ class ImageNode : public BlockNode {
   // one or the other. The disk has the size that it had (INVALID_ARGUMENT otherwise). On failure, of writing
   // back as well, the node goes on with what it had.
   virtual Status Exchange(const ImageChange& change) = 0;
+  // Within a change that returns `image`: takes what going on with it needs, so that nothing can fail any
+  // more once the change has succeeded. If the change fails, it is given back.
+  virtual Status Reach(FormatImage* image) = 0;
 
   // Runs `job` on a thread of the node's own, beside requests and on the same image; one at a time. Whoever
   // begins it sees to it that it ends, and awaits it, before the node is exchanged, grown or destroyed.

@@ -2,6 +2,7 @@
 #include "block/image_job.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <cerrno>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "block/bitmap.h"
 #include "block/driver.h"
 #include "block/layers.h"
 #include "block/open.h"
@@ -20,6 +22,21 @@ namespace berth::block {
 namespace {
 
 constexpr uint64_t kDisk = 16 << 20;
+
+// No descriptor can be opened or duplicated meanwhile.
+class NoMoreDescriptors {
+ public:
+  NoMoreDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const UniqueFd first_free = *Open("/dev/null", O_RDONLY);
+    const rlimit none{.rlim_cur = static_cast<rlim_t>(first_free.get()), .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoMoreDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
 
 class ImageJobTest : public testing::Test {
  protected:
@@ -171,6 +188,33 @@ TEST_F(ImageJobTest, ACommittedDiskIsTheBase) {
 }
 
 // At no time would the disk be other than it was if it ended there.
+// What an incremental backup of the base copies next has to be in it.
+TEST_F(ImageJobTest, ABitmapOfTheBaseHasWhatIsCommittedToIt) {
+  MakeDisk();
+  node_.reset();
+  ASSERT_EQ(std::system(("qemu-img bitmap --add " + (scratch_ / "base") + " b").c_str()), 0);
+  const std::vector<uint8_t> before = Read("base");
+  OpenDisk();
+  auto job = *ImageJob::Start(node_.get(), JobKind::kCommit, 0);
+  UseUntilReady(job.get());
+  ASSERT_TRUE(job->Complete());
+  job.reset();
+  for (int i = 0; i < 10; ++i) Use();
+  node_.reset();
+
+  const std::vector<uint8_t> after = Read("base");
+  EXPECT_EQ(after, disk_);
+  std::vector<uint8_t> copy = before;
+  const auto image = Opened("base");
+  const std::vector<Range> dirty = *dynamic_cast<BitmapStore&>(*image).DirtyRanges("b");
+  for (const Range& range : dirty) {
+    const auto at = static_cast<ptrdiff_t>(range.start), end = static_cast<ptrdiff_t>(range.end());
+    std::copy(after.begin() + at, after.begin() + end, copy.begin() + at);
+  }
+  EXPECT_EQ(copy, after);
+  EXPECT_NE(before, after);
+}
+
 TEST_F(ImageJobTest, AJobThatIsEndedLeavesTheDisk) {
   for (const JobKind kind : {JobKind::kStream, JobKind::kCommit}) {
     MakeDisk();
@@ -237,6 +281,36 @@ TEST_F(ImageJobTest, AMirrorThatEndsOtherwiseLeavesTheDisk) {
   node_.reset();
   EXPECT_EQ(Read("top"), disk_);
   ExpectSound("top");
+}
+
+// Otherwise a monitor that then ends would have left the disk's writes in one image and the record of the
+// other.
+TEST_F(ImageJobTest, AMirrorIsPutOnRecordOnlyOnceItIsSureToBeGoneOnWith) {
+  MakeDisk();
+  MakeTarget("qcow2");
+  bool recorded = false;
+  {
+    auto job = *ImageJob::Start(node_.get(), JobKind::kMirror, 0, OpenerOf("qcow2"));
+    UseUntilReady(job.get());
+    const NoMoreDescriptors none;
+    EXPECT_FALSE(job->Complete([&] { return recorded = true, Ok(); }));
+  }
+  EXPECT_FALSE(recorded);
+  for (int i = 0; i < 10; ++i) Use();
+  EXPECT_EQ(Read(node_.get()), disk_);
+
+  std::filesystem::remove(scratch_ / "target");
+  MakeTarget("qcow2");
+  auto job = *ImageJob::Start(node_.get(), JobKind::kMirror, 0, OpenerOf("qcow2"));
+  UseUntilReady(job.get());
+  std::unique_ptr<NoMoreDescriptors> none;
+  EXPECT_TRUE(job->Complete([&] { return none = std::make_unique<NoMoreDescriptors>(), Ok(); }));
+  none.reset();
+  job.reset();
+  for (int i = 0; i < 10; ++i) Use();
+  EXPECT_EQ(Read(node_.get()), disk_);
+  node_.reset();
+  EXPECT_EQ(Read("target"), disk_);
 }
 
 TEST_F(ImageJobTest, AMirrorsTargetHasTheDisksSizeAndIsThere) {
