@@ -39,4 +39,12 @@ class BitmapStore {
   virtual Status StoreBitmaps() = 0;
 };
 
+// All that is marked, together; 0 of one that is inconsistent. DirtyRanges' errors.
+inline Result<uint64_t> DirtyBytes(BitmapStore* store, const BitmapInfo& info) {
+  if (info.inconsistent) return 0;
+  uint64_t bytes = 0;
+  for (const Range& range : TRY(store->DirtyRanges(info.name))) bytes += range.size;
+  return bytes;
+}
+
 }  // namespace berth::block

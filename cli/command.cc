@@ -11,15 +11,16 @@ namespace berth::cli {
 
 std::span<const Command* const> Commands() {
   static constexpr std::array kCommands = {
-      &kHostShow,        &kHostDevices,      &kHostDevice,    &kHostWatch,       &kHostRecover,
-      &kGuestCreate,     &kGuestList,        &kGuestShow,     &kGuestStart,      &kGuestStop,
-      &kGuestReset,      &kGuestPowerButton, &kGuestAttach,   &kGuestDetach,     &kGuestSnapshot,
-      &kGuestStream,     &kGuestCommit,      &kGuestMirror,   &kGuestDelete,     &kGuestConsole,
-      &kGuestScreenshot, &kGuestEvents,      &kGuestCounters, &kGuestTrace,      &kGuestUpdate,
-      &kOperationList,   &kOperationShow,    &kOperationWait, &kOperationCancel, &kPlacementExplain,
-      &kPlacementAdvise, &kPoolList,         &kPoolShow,      &kVolumeCreate,    &kVolumeList,
-      &kVolumeShow,      &kVolumeClone,      &kVolumeImport,  &kVolumeResize,    &kVolumeSnapshots,
-      &kVolumeSnapshot,  &kVolumeApply,      &kVolumeForget,  &kVolumeDelete,    &kCompletion};
+      &kHostShow,           &kHostDevices,      &kHostDevice,    &kHostWatch,       &kHostRecover,
+      &kGuestCreate,        &kGuestList,        &kGuestShow,     &kGuestStart,      &kGuestStop,
+      &kGuestReset,         &kGuestPowerButton, &kGuestAttach,   &kGuestDetach,     &kGuestSnapshot,
+      &kGuestStream,        &kGuestCommit,      &kGuestMirror,   &kGuestDelete,     &kGuestConsole,
+      &kGuestScreenshot,    &kGuestEvents,      &kGuestCounters, &kGuestTrace,      &kGuestUpdate,
+      &kOperationList,      &kOperationShow,    &kOperationWait, &kOperationCancel, &kPlacementExplain,
+      &kPlacementAdvise,    &kPoolList,         &kPoolShow,      &kVolumeCreate,    &kVolumeList,
+      &kVolumeShow,         &kVolumeClone,      &kVolumeImport,  &kVolumeResize,    &kVolumeSnapshots,
+      &kVolumeSnapshot,     &kVolumeApply,      &kVolumeForget,  &kVolumeBitmaps,   &kVolumeBitmap,
+      &kVolumeForgetBitmap, &kVolumeDelete,     &kCompletion};
   return kCommands;
 }
 

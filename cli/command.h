@@ -44,8 +44,9 @@ extern const Command kCompletion, kGuestAttach, kGuestCommit, kGuestConsole, kGu
     kGuestScreenshot, kGuestShow, kGuestSnapshot, kGuestStart, kGuestStop, kGuestStream, kGuestTrace,
     kGuestUpdate, kHostDevice, kHostDevices, kHostRecover, kHostShow, kHostWatch, kOperationCancel,
     kOperationList, kOperationShow, kOperationWait, kPlacementAdvise, kPlacementExplain, kPoolList, kPoolShow,
-    kVolumeClone, kVolumeCreate, kVolumeDelete, kVolumeImport, kVolumeApply, kVolumeForget, kVolumeList,
-    kVolumeResize, kVolumeShow, kVolumeSnapshot, kVolumeSnapshots;
+    kVolumeApply, kVolumeBitmap, kVolumeBitmaps, kVolumeClone, kVolumeCreate, kVolumeDelete, kVolumeForget,
+    kVolumeForgetBitmap, kVolumeImport, kVolumeList, kVolumeResize, kVolumeShow, kVolumeSnapshot,
+    kVolumeSnapshots;
 
 // All of them, in the order of the help.
 std::span<const Command* const> Commands();

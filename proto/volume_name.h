@@ -1,4 +1,4 @@
-// Names of pools, volumes and their snapshots as the API has them:
+// Names of pools, volumes and what is inside those as the API has them:
 // "pools/fast/volumes/web/snapshots/before-upgrade".
 #pragma once
 
@@ -8,6 +8,7 @@ namespace berth {
 
 inline constexpr std::string_view kPoolsCollection = "pools/";
 // Behind the name of what they are in.
-inline constexpr std::string_view kVolumesCollection = "/volumes/", kSnapshotsCollection = "/snapshots/";
+inline constexpr std::string_view kVolumesCollection = "/volumes/", kSnapshotsCollection = "/snapshots/",
+                                  kBitmapsCollection = "/bitmaps/";
 
 }  // namespace berth

@@ -96,6 +96,11 @@ Status ControlServer::Carry(const v1::Request& request, std::vector<UniqueFd> ra
       return TRY(machine())->ExchangeDisk(request.exchange_disk(), std::move(fds));
     case v1::Request::kChangeSnapshot:
       return TRY(machine())->ChangeSnapshot(request.change_snapshot());
+    case v1::Request::kChangeBitmap:
+      return TRY(machine())->ChangeBitmap(request.change_bitmap());
+    case v1::Request::kReadBitmaps:
+      *reply->mutable_bitmaps() = TRY(TRY(machine())->ReadBitmaps(request.read_bitmaps().id()));
+      return Ok();
     case v1::Request::kStartDiskJob:
       connection.has_jobs = true;
       return TRY(machine())->StartDiskJob(request.start_disk_job(), std::move(fds));

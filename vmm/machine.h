@@ -59,6 +59,8 @@ class Machine {
   Status GrowDisk(const std::string& id, uint64_t size_bytes);
   Status ExchangeDisk(const v1::ExchangeDisk& request, Descriptors fds);
   Status ChangeSnapshot(const v1::ChangeSnapshot& request);
+  Status ChangeBitmap(const v1::ChangeBitmap& request);
+  Result<v1::Bitmaps> ReadBitmaps(const std::string& id);
   Status StartDiskJob(const v1::StartDiskJob& request, Descriptors fds);
   Result<v1::DiskJob> ReadDiskJob(const std::string& id);
   Status EndDiskJob(const v1::EndDiskJob& request, Descriptors fds);

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "block/bitmap.h"
 #include "block/layers.h"
 #include "block/snapshot.h"
 #include "vmm/disk_image.h"
@@ -30,6 +31,11 @@ Status Mark(const UniqueFd& file) {
   constexpr char kSet = '1';
   if (::pwrite(file.get(), &kSet, 1, 0) == 1 && ::fdatasync(file.get()) == 0) return Ok();
   return FailErrno(errno, "put on record that a disk's copy is complete");
+}
+
+Result<block::BitmapStore*> BitmapsOf(block::FormatImage& image) {
+  if (auto* const store = dynamic_cast<block::BitmapStore*>(&image)) return store;
+  return berth::Fail(Code::kUnimplemented, "images of this format have no bitmaps");
 }
 
 }  // namespace
@@ -120,6 +126,36 @@ Status Machine::ChangeSnapshot(const v1::ChangeSnapshot& request) {
                        }
                        return nullptr;
                      });
+}
+
+Status Machine::ChangeBitmap(const v1::ChangeBitmap& request) {
+  return ChangeImage(
+      request.id(), [&](block::FormatImage& image) -> Result<std::unique_ptr<block::FormatImage>> {
+        block::BitmapStore* const store = TRY(BitmapsOf(image));
+        if (request.remove()) {
+          TRY(store->RemoveBitmap(request.name()));
+        } else {
+          TRY(store->AddBitmap({.name = request.name(), .granularity_bytes = request.granularity_bytes()}));
+        }
+        TRY(store->StoreBitmaps());
+        return nullptr;
+      });
+}
+
+Result<v1::Bitmaps> Machine::ReadBitmaps(const std::string& id) {
+  v1::Bitmaps read;
+  TRY(ChangeImage(id, [&](block::FormatImage& image) -> Result<std::unique_ptr<block::FormatImage>> {
+    block::BitmapStore* const store = TRY(BitmapsOf(image));
+    for (const block::BitmapInfo& info : store->Bitmaps()) {
+      v1::Bitmaps::Bitmap* const bitmap = read.add_bitmaps();
+      bitmap->set_name(info.name);
+      bitmap->set_granularity_bytes(info.granularity_bytes);
+      bitmap->set_inconsistent(info.inconsistent);
+      bitmap->set_dirty_bytes(TRY(block::DirtyBytes(store, info)));
+    }
+    return nullptr;
+  }));
+  return read;
 }
 
 Status Machine::StartDiskJob(const v1::StartDiskJob& request, Descriptors fds) {

@@ -104,6 +104,10 @@ Status Qcow2Image::BeginRecording() {
 
 void Qcow2Image::RecordWrite(uint64_t offset, uint64_t length) {
   MutexLock lock(mutex_);
+  MarkBitmaps(offset, length);
+}
+
+void Qcow2Image::MarkBitmaps(uint64_t offset, uint64_t length) {
   for (Bitmap& bitmap : bitmaps_) {
     if (bitmap.info.enabled && !bitmap.info.inconsistent) {
       bitmap.Mark({offset, length}, size_, header_.cluster_bytes());

@@ -212,6 +212,7 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   Status LoadBitmap(Bitmap* bitmap) REQUIRES(mutex_);
   Status BeginRecording() REQUIRES(mutex_);
   void RecordWrite(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  void MarkBitmaps(uint64_t offset, uint64_t length) REQUIRES(mutex_);
   Bitmap* FindBitmap(std::string_view name) REQUIRES(mutex_);
   Result<Bitmap*> UsableBitmap(std::string_view name) REQUIRES(mutex_);
   Status PrepareBitmapsToResize() EXCLUDES(mutex_);

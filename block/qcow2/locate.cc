@@ -20,8 +20,7 @@ Location Qcow2Image::LocateLocked(Op op, uint64_t offset, uint64_t length) {
   if (header_.encryption != 0 || !whole_blocks || length == 0) return {};
   const bool write = op != Op::kRead;
   if (write) {
-    // Bitmaps are marked by those who take their time.
-    if (!prepared_ || limits_.read_only || has_bitmaps_) return {};
+    if (!prepared_ || limits_.read_only) return {};
     const Range clusters{ClusterStart(offset),
                          AlignUp(offset + length, header_.cluster_bytes()) - ClusterStart(offset)};
     for (const Allocation& allocation : allocations_) {
@@ -37,6 +36,7 @@ Location Qcow2Image::LocateLocked(Op op, uint64_t offset, uint64_t length) {
   switch (mapping.kind) {
     case Kind::kNormal:
       if (write && (!mapping.entry.copied() || DataConflicts(mapping.host, length))) return {};
+      if (write) MarkBitmaps(offset, length);
       return {.kind = kStored, .file = data_file(), .offset = mapping.host, .ticket = gate_.Enter()};
     case Kind::kUnallocated:
     case Kind::kUnallocatedKept:

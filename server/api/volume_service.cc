@@ -76,6 +76,18 @@ class VolumeService final : public v1::VolumeService::Service {
                                     Operation* response) override {
     return Respond(Checked(*request, &VolumeVerbs::DeleteSnapshot), response);
   }
+  grpc::Status CreateVolumeBitmap(grpc::ServerContext*, const v1::CreateVolumeBitmapRequest* request,
+                                  Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::CreateBitmap), response);
+  }
+  grpc::Status ListVolumeBitmaps(grpc::ServerContext*, const v1::ListVolumeBitmapsRequest* request,
+                                 v1::ListVolumeBitmapsResponse* response) override {
+    return Respond(List(*request), response);
+  }
+  grpc::Status DeleteVolumeBitmap(grpc::ServerContext*, const v1::DeleteVolumeBitmapRequest* request,
+                                  Operation* response) override {
+    return Respond(Checked(*request, &VolumeVerbs::DeleteBitmap), response);
+  }
 
  private:
   template <typename Request>
@@ -122,6 +134,18 @@ class VolumeService final : public v1::VolumeService::Service {
              [](const v1::VolumeSnapshot& one) { return one.name(); }, "snapshots " + request.parent(), size,
              request.page_token(), response.mutable_next_page_token()))) {
       *response.add_snapshots() = std::move(snapshot);
+    }
+    return response;
+  }
+
+  Result<v1::ListVolumeBitmapsResponse> List(const v1::ListVolumeBitmapsRequest& request) {
+    const int size = TRY(PageSize(request.page_size(), kDefaultPageSize));
+    v1::ListVolumeBitmapsResponse response;
+    for (v1::VolumeBitmap& bitmap : TRY(PageOf(
+             TRY(verbs_.ListBitmaps(request.parent())),
+             [](const v1::VolumeBitmap& one) { return one.name(); }, "bitmaps " + request.parent(), size,
+             request.page_token(), response.mutable_next_page_token()))) {
+      *response.add_bitmaps() = std::move(bitmap);
     }
     return response;
   }

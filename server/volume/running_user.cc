@@ -23,11 +23,14 @@ Status WorkOnGuest(Engine& engine, const VolumeUser& user, const std::string& ve
   return work(*guest, *vmm);
 }
 
-Status AskMonitor(Engine& engine, const VolumeUser& user, const std::string& verb, control::Request request) {
-  return WorkOnGuest(engine, user, verb, [&](GuestEntry&, Vmm& vmm) -> Status {
-    TRY(vmm.Call(std::move(request), {}, kImageTimeout));
+Result<control::Reply> AskMonitor(Engine& engine, const VolumeUser& user, const std::string& verb,
+                                  control::Request request) {
+  control::Reply reply;
+  TRY(WorkOnGuest(engine, user, verb, [&](GuestEntry&, Vmm& vmm) -> Status {
+    reply = TRY(vmm.Call(std::move(request), {}, kImageTimeout));
     return Ok();
-  });
+  }));
+  return reply;
 }
 
 }  // namespace berth::server

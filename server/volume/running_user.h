@@ -21,6 +21,7 @@ inline constexpr std::chrono::seconds kImageTimeout{60};
 Status WorkOnGuest(Engine& engine, const VolumeUser& user, const std::string& verb,
                    const std::function<Status(GuestEntry& guest, Vmm& vmm)>& work);
 // Asks the guest's monitor. The same errors, Vmm::Call's among them.
-Status AskMonitor(Engine& engine, const VolumeUser& user, const std::string& verb, control::Request request);
+Result<control::Reply> AskMonitor(Engine& engine, const VolumeUser& user, const std::string& verb,
+                                  control::Request request);
 
 }  // namespace berth::server

@@ -13,7 +13,8 @@ Status GrowInGuest(Engine& engine, const VolumeUser& user, uint64_t size_bytes) 
   control::Request request;
   request.mutable_grow_disk()->set_id(user.disk_id);
   request.mutable_grow_disk()->set_size_bytes(size_bytes);
-  return AskMonitor(engine, user, "resize", std::move(request));
+  TRY(AskMonitor(engine, user, "resize", std::move(request)));
+  return Ok();
 }
 
 // Whoever uses it is told afterwards. The size that it then has: the pool has a unit of its own.

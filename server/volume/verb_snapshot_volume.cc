@@ -1,4 +1,3 @@
-#include "server/guest/field_error.h"
 #include "server/guest/quiesce.h"
 #include "server/guest/verbs_internal.h"
 #include "server/volume/running_user.h"
@@ -6,12 +5,6 @@
 
 namespace berth::server {
 namespace {
-
-Result<SnapshotName> ParseSnapshotName(const std::string& name) {
-  auto parsed = SnapshotName::Parse(name);
-  if (parsed) return *std::move(parsed);
-  return BadPath("name", "\"{}\" is no snapshot's name, pools/POOL/volumes/VOLUME/snapshots/SNAPSHOT", name);
-}
 
 // Its monitor has the image, if it is one.
 Status ChangeInGuest(Engine& engine, const VolumeUser& user, const VolumePool& directory,
@@ -51,39 +44,44 @@ Result<Operation> VolumeVerbs::CreateSnapshot(const v1::CreateVolumeSnapshotRequ
 
 Result<Operation> VolumeVerbs::ApplySnapshot(const v1::ApplyVolumeSnapshotRequest& request) {
   return BeginSnapshotChange({.verb = "apply", .target = request.name(), .request_id = request.request_id()},
-                             TRY(ParseSnapshotName(request.name())), SnapshotChange::kApply);
+                             TRY(ParseInVolume<SnapshotName>(request.name(), "snapshot")),
+                             SnapshotChange::kApply);
 }
 
 Result<Operation> VolumeVerbs::DeleteSnapshot(const v1::DeleteVolumeSnapshotRequest& request) {
   return BeginSnapshotChange({.verb = "delete", .target = request.name(), .request_id = request.request_id()},
-                             TRY(ParseSnapshotName(request.name())), SnapshotChange::kDelete);
+                             TRY(ParseInVolume<SnapshotName>(request.name(), "snapshot")),
+                             SnapshotChange::kDelete);
+}
+
+Result<Operation> VolumeVerbs::ChangeContent(const OperationRequest& asked, const VolumeName& volume,
+                                             ContentWork work) {
+  MutexLock lock(admission_);
+  if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
+  const VolumePoolPtr directory = TRY(OpenPool(volume.pool));
+  TRY(directory->Find(volume.id));
+  return engine_.operations.Start(asked, [directory, work = std::move(work)](OperationProgress& progress) {
+    return work(*directory, progress);
+  });
 }
 
 Result<Operation> VolumeVerbs::BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
                                                    SnapshotChange change,
                                                    v1::VolumeSnapshot::Quiesce quiesce) {
-  MutexLock lock(admission_);
-  if (auto earlier = TRY(engine_.operations.Find(asked))) return *std::move(earlier);
-  const VolumePoolPtr directory = TRY(OpenPool(name.volume.pool));
-  TRY(directory->Find(name.volume.id));
-  return engine_.operations.Start(
-      asked,
-      [this, directory, name, change,
-       quiesce](OperationProgress& progress) -> Result<std::unique_ptr<google::protobuf::Message>> {
-        const auto user = FindRunningUser(engine_.book, name.volume.ToString());
-        // The disk of a guest that runs does not become another under it.
-        if (user && change != SnapshotChange::kApply) {
-          TRY(ChangeInGuest(engine_, *user, *directory, name, change, quiesce, progress));
-        } else {
-          TRY(ChangeSnapshot(*directory, name, change));
-        }
-        if (change == SnapshotChange::kDelete) return std::make_unique<google::protobuf::Empty>();
-        for (v1::VolumeSnapshot& snapshot : TRY(ShowSnapshots(*directory, name.volume.id))) {
-          if (snapshot.name() == name.ToString())
-            return std::make_unique<v1::VolumeSnapshot>(std::move(snapshot));
-        }
-        return Fail(Code::kAborted, "{} was deleted meanwhile", name.ToString());
-      });
+  return ChangeContent(asked, name.volume,
+                       [this, name, change, quiesce](const VolumePool& directory, OperationProgress& progress)
+                           -> Result<std::unique_ptr<google::protobuf::Message>> {
+                         const auto user = FindRunningUser(engine_.book, name.volume.ToString());
+                         // The disk of a guest that runs does not become another under it.
+                         if (user && change != SnapshotChange::kApply) {
+                           TRY(ChangeInGuest(engine_, *user, directory, name, change, quiesce, progress));
+                         } else {
+                           TRY(ChangeSnapshot(directory, name, change));
+                         }
+                         if (change == SnapshotChange::kDelete)
+                           return std::make_unique<google::protobuf::Empty>();
+                         return FindShown(TRY(ShowSnapshots(directory, name.volume.id)), name.ToString());
+                       });
 }
 
 }  // namespace berth::server

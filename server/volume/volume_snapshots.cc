@@ -7,7 +7,6 @@
 #include "block/file_image.h"
 #include "block/layers.h"
 #include "block/qcow2/image.h"
-#include "proto/volume_name.h"
 #include "server/volume/volume_chain.h"
 #include "server/volume/volume_facts.h"
 
@@ -73,19 +72,6 @@ Status ChangeOfDevice(const VolumePool& pool, const DeviceVolumes& devices, cons
 }
 
 }  // namespace
-
-std::optional<SnapshotName> SnapshotName::Parse(std::string_view name) {
-  const size_t middle = name.find(kSnapshotsCollection);
-  if (middle == name.npos) return std::nullopt;
-  auto volume = VolumeName::Parse(name.substr(0, middle));
-  const std::string_view id = name.substr(middle + kSnapshotsCollection.size());
-  if (!volume || !IsResourceId(id)) return std::nullopt;
-  return SnapshotName{.volume = *std::move(volume), .id = std::string(id)};
-}
-
-std::string SnapshotName::ToString() const {
-  return fmt::format("{}{}{}", volume.ToString(), kSnapshotsCollection, id);
-}
 
 Result<std::vector<v1::VolumeSnapshot>> ShowSnapshots(const VolumePool& directory,
                                                       const std::string& volume) {

@@ -1,9 +1,7 @@
 // Snapshots of volumes: states that a qcow2 volume keeps inside itself, or a pool of devices beside it.
 #pragma once
 
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -12,15 +10,6 @@
 #include "server/volume/volume_pool.h"
 
 namespace berth::server {
-
-// "pools/fast/volumes/web/snapshots/before-upgrade"
-struct SnapshotName {
-  VolumeName volume;
-  std::string id;
-
-  static std::optional<SnapshotName> Parse(std::string_view name);
-  std::string ToString() const;
-};
 
 // What others' tools made, under names that are no ids, is left out. Locks nothing: whoever has the volume
 // may be changing them, and then this may fail. LookAt's errors.

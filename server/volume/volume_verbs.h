@@ -9,6 +9,7 @@
 #include "berth/v1/guest_service.pb.h"
 #include "berth/v1/volume_service.pb.h"
 #include "server/guest/engine.h"
+#include "server/volume/change_content.h"
 #include "server/volume/change_disk.h"
 #include "server/volume/volume_making.h"
 #include "server/volume/volume_request.h"
@@ -49,10 +50,16 @@ class VolumeVerbs {
   Result<Operation> ApplySnapshot(const v1::ApplyVolumeSnapshotRequest& request);
   Result<Operation> DeleteSnapshot(const v1::DeleteVolumeSnapshotRequest& request);
 
+  // Holds the operation of the guest that writes to the volume, if one runs.
+  Result<std::vector<v1::VolumeBitmap>> ListBitmaps(const std::string& parent);
+  Result<Operation> CreateBitmap(const v1::CreateVolumeBitmapRequest& request);
+  Result<Operation> DeleteBitmap(const v1::DeleteVolumeBitmapRequest& request);
+
  private:
   Result<VolumePoolPtr> OpenPool(const std::string& id) const;
   Result<Operation> BeginCreate(const std::string& verb, const v1::CreateVolumeRequest& request);
   Result<Operation> BeginCopy(const v1::CloneVolumeRequest& request, const VolumeName& source);
+  Result<Operation> ChangeContent(const OperationRequest& asked, const VolumeName& volume, ContentWork work);
   Result<Operation> BeginSnapshotChange(const OperationRequest& asked, const SnapshotName& name,
                                         SnapshotChange change,
                                         v1::VolumeSnapshot::Quiesce quiesce = v1::VolumeSnapshot::NEVER);

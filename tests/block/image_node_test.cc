@@ -135,7 +135,7 @@ TEST_F(ImageNodeTest, WritesAreMarkedInBitmaps) {
 
   const std::vector<Range> written{{0, kCluster}, {5 * kCluster, kCluster}};
   EXPECT_EQ(*bitmaps->DirtyRanges("b"), written);
-  EXPECT_EQ(node->counters().direct, 0u);
+  EXPECT_EQ(node->counters().direct, 1u) << "all but the first, before which the image says that it records";
 }
 
 // "Autoclear feature bits … software must clear a bit that it does not recognize before the image is

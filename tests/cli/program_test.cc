@@ -131,6 +131,23 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
     response->set_name("operations/1");
     return grpc::Status::OK;
   }
+  grpc::Status CreateVolumeBitmap(grpc::ServerContext*, const berth::v1::CreateVolumeBitmapRequest* request,
+                                  Operation* response) override {
+    MutexLock lock(seen);
+    recorded = *request;
+    response->set_name("operations/1");
+    return grpc::Status::OK;
+  }
+  grpc::Status ListVolumeBitmaps(grpc::ServerContext*, const berth::v1::ListVolumeBitmapsRequest* request,
+                                 berth::v1::ListVolumeBitmapsResponse* response) override {
+    for (const bool inconsistent : {false, true}) {
+      berth::v1::VolumeBitmap* const bitmap = response->add_bitmaps();
+      bitmap->set_name(request->parent() + (inconsistent ? "/bitmaps/tuesday" : "/bitmaps/monday"));
+      bitmap->set_dirty_bytes(3 << 20);
+      bitmap->set_inconsistent(inconsistent);
+    }
+    return grpc::Status::OK;
+  }
   grpc::Status GetVolume(grpc::ServerContext*, const berth::v1::GetVolumeRequest* request,
                          berth::v1::Volume* response) override {
     response->set_name(request->name());
@@ -153,6 +170,7 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
   berth::v1::ResizeVolumeRequest resized;
   berth::v1::ApplyVolumeSnapshotRequest applied;
   berth::v1::CreateVolumeSnapshotRequest kept;
+  berth::v1::CreateVolumeBitmapRequest recorded;
 };
 
 class FakeOperations final : public lro::Operations::Service {
@@ -306,6 +324,16 @@ TEST_F(ProgramTest, SnapshotsAreQuiescedAsIsAskedFor) {
   operations.metadata.set_not_quiesced("guests/web: nobody is there");
   EXPECT_EQ(Berth({"guest", "snapshot", "web", "disk0", "web-2", "--wait"}), 0);
   EXPECT_THAT(err.str(), HasSubstr("not quiesced: guests/web: nobody is there"));
+}
+
+TEST_F(ProgramTest, BitmapsOfVolumesAreMadeAndListed) {
+  EXPECT_EQ(Berth({"volume", "bitmap", "fast/web", "monday", "--granularity", "4K"}), 0) << err.str();
+  EXPECT_EQ(volumes.recorded.parent(), "pools/fast/volumes/web");
+  EXPECT_EQ(volumes.recorded.bitmap_id(), "monday");
+  EXPECT_EQ(volumes.recorded.bitmap().granularity_bytes(), 4096);
+  EXPECT_EQ(Berth({"volume", "bitmaps", "fast/web"}), 0) << err.str();
+  EXPECT_THAT(out.str(), HasSubstr("3 MiB"));
+  EXPECT_THAT(out.str(), HasSubstr("inconsistent"));
 }
 
 TEST_F(ProgramTest, PoolsShowWhatMayBePromised) {

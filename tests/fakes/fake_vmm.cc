@@ -68,6 +68,10 @@ const char* NameOf(const control::Request& request) {
       return "exchange_disk";
     case control::Request::kChangeSnapshot:
       return "change_snapshot";
+    case control::Request::kChangeBitmap:
+      return "change_bitmap";
+    case control::Request::kReadBitmaps:
+      return "read_bitmaps";
     case control::Request::kStartDiskJob:
       return "start_disk_job";
     case control::Request::kReadDiskJob:
@@ -330,6 +334,14 @@ class FakeVmm {
       case control::Request::kReadDiskJob:
         reply.mutable_disk_job()->set_done_bytes(UINT64_MAX);  // It may be a lie.
         reply.mutable_disk_job()->set_ready(command_line_.find("endless_job") == std::string::npos);
+        break;
+      case control::Request::kReadBitmaps:
+        for (const char* name : {"monday", "../monday"}) {  // They may be lies.
+          auto* const bitmap = reply.mutable_bitmaps()->add_bitmaps();
+          bitmap->set_name(name);
+          bitmap->set_granularity_bytes(UINT64_MAX);
+          bitmap->set_dirty_bytes(UINT64_MAX);
+        }
         break;
       case control::Request::kStartDiskJob:
         target_ = std::move(fds);

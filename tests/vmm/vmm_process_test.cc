@@ -339,6 +339,23 @@ TEST_F(VmmProcessTest, WhatADiskStandsOnIsChanged) {
   snapshot.mutable_change_snapshot()->set_name("then");
   EXPECT_TRUE(vmm->Ask(snapshot));
   EXPECT_EQ(volume(), "base");
+  v1::Request record, read_records;
+  record.mutable_change_bitmap()->set_id("disk");
+  record.mutable_change_bitmap()->set_name("monday");
+  record.mutable_change_bitmap()->set_granularity_bytes(4096);
+  read_records.mutable_read_bitmaps()->set_id("disk");
+  EXPECT_TRUE(vmm->Ask(record));
+  EXPECT_EQ(vmm->Ask(record).error().code(), Code::kAlreadyExists);
+  {
+    const auto records = vmm->Ask(read_records);
+    ASSERT_TRUE(records) << records.error().message();
+    ASSERT_EQ(records->bitmaps().bitmaps_size(), 1);
+    EXPECT_EQ(records->bitmaps().bitmaps(0).name(), "monday");
+    EXPECT_EQ(records->bitmaps().bitmaps(0).granularity_bytes(), 4096u);
+  }
+  record.mutable_change_bitmap()->set_remove(true);
+  EXPECT_TRUE(vmm->Ask(record));
+  EXPECT_EQ(vmm->Ask(read_records)->bitmaps().bitmaps_size(), 0);
   ASSERT_TRUE(exchange(true));
   EXPECT_EQ(volume(), "top");
   run_job(v1::StartDiskJob::COMMIT, "base");
