@@ -25,6 +25,9 @@ Result<block::JobKind> KindOf(v1::StartDiskJob::Kind kind) {
   }
 }
 
+// Of an image: what a reply has room for.
+constexpr size_t kMaxBitmapsRead = 64;
+
 // For who finds neither the guest nor its VMM any more.
 Status Mark(const UniqueFd& file) {
   if (!file) return Ok();
@@ -146,7 +149,11 @@ Result<v1::Bitmaps> Machine::ReadBitmaps(const std::string& id) {
   v1::Bitmaps read;
   TRY(ChangeImage(id, [&](block::FormatImage& image) -> Result<std::unique_ptr<block::FormatImage>> {
     block::BitmapStore* const store = TRY(BitmapsOf(image));
-    for (const block::BitmapInfo& info : store->Bitmaps()) {
+    const std::vector<block::BitmapInfo> all = store->Bitmaps();
+    if (all.size() > kMaxBitmapsRead)
+      return berth::Fail(Code::kResourceExhausted, "the image has {} bitmaps, and {} at most are read",
+                         all.size(), kMaxBitmapsRead);
+    for (const block::BitmapInfo& info : all) {
       v1::Bitmaps::Bitmap* const bitmap = read.add_bitmaps();
       bitmap->set_name(info.name);
       bitmap->set_granularity_bytes(info.granularity_bytes);

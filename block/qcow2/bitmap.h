@@ -19,6 +19,7 @@ struct Bitmap {
   std::vector<uint8_t> extra;  // Data of others' with which the bitmap may still be used.
   bool loaded = false;         // The pages are what the disk has, with what was marked since.
   bool changed = false;
+  uint64_t counted_bytes = 0;  // Of the memory that all may take.
   // Of a cluster's size, by index; what is not here is zero.
   std::map<uint64_t, std::vector<uint8_t>> pages;
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint64_t kExtensionBytes = 24;
 constexpr uint64_t kAllOnes = 1;  // A table entry without a cluster.
-// Of all pages of a bitmap in memory, and on the disk.
+// Of all pages of a bitmap on the disk, and of all bitmaps' in memory.
 constexpr uint64_t kMaxBitmapBytes = 512u << 20;
 
 std::vector<Extension>::iterator BitmapExtension(Header* header) {
@@ -57,6 +57,9 @@ Status Qcow2Image::LoadBitmap(Bitmap* bitmap) {
       !IsAligned(bitmap->table_offset, cluster) || bitmap->table_offset >= kMaxHostOffset) {
     return Fail(Code::kDataLoss, "the table of bitmap '{}' is broken", bitmap->info.name);
   }
+  if (!CountBitmap(bitmap))
+    return Fail(Code::kResourceExhausted, "too much memory is taken by bitmap '{}' and others",
+                bitmap->info.name);
   std::vector<uint8_t> table(uint64_t{bitmap->table_entries} * 8);
   TRY(ToStatus(Read(file(), bitmap->table_offset, table), "read a bitmap's table"));
   for (uint64_t i = 0; i < bitmap->table_entries; ++i) {
@@ -76,6 +79,15 @@ Status Qcow2Image::LoadBitmap(Bitmap* bitmap) {
   bitmap->Cut(size_, cluster);
   bitmap->loaded = true;
   return Ok();
+}
+
+// Once for each that is in memory; false if there is no room for it any more.
+bool Qcow2Image::CountBitmap(Bitmap* bitmap) {
+  if (bitmap->counted_bytes != 0) return true;
+  const uint64_t cluster = header_.cluster_bytes(), bytes = bitmap->PageCount(size_, cluster) * cluster;
+  if (bytes > kMaxBitmapBytes - bitmap_bytes_) return false;
+  bitmap_bytes_ += bitmap->counted_bytes = bytes;
+  return true;
 }
 
 // Before the first change of the disk: those that record say so on the disk, and are in memory.
@@ -164,8 +176,7 @@ Status Qcow2Image::AddBitmap(const BitmapInfo& info) {
   if (bitmaps_.size() >= kMaxBitmaps)
     return refuse("Maximum number of persistent bitmaps is already reached");
   Bitmap bitmap{.info = info, .loaded = true, .changed = true};
-  if (bitmap.PageCount(size_, 1) > kMaxBitmapBytes)
-    return refuse("Too much space will be occupied by the bitmap");
+  if (!CountBitmap(&bitmap)) return refuse("Too much space will be occupied by the bitmap");
   bitmaps_.push_back(std::move(bitmap));
   has_bitmaps_ = true;
   return Ok();
@@ -176,6 +187,7 @@ Status Qcow2Image::RemoveBitmap(std::string_view name) {
   Bitmap* bitmap = FindBitmap(name);
   if (bitmap == nullptr) return Fail(Code::kNotFound, "Dirty bitmap '{}' not found", name);
   TRY(ReleaseBitmapTable(*bitmap));
+  bitmap_bytes_ -= bitmap->counted_bytes;
   bitmaps_.erase(bitmaps_.begin() + (bitmap - bitmaps_.data()));
   bitmaps_changed_ = true;
   return Ok();

@@ -210,6 +210,7 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
 
   // bitmaps.cc
   Status LoadBitmap(Bitmap* bitmap) REQUIRES(mutex_);
+  bool CountBitmap(Bitmap* bitmap) REQUIRES(mutex_);
   Status BeginRecording() REQUIRES(mutex_);
   void RecordWrite(uint64_t offset, uint64_t length) EXCLUDES(mutex_);
   void MarkBitmaps(uint64_t offset, uint64_t length) REQUIRES(mutex_);
@@ -276,6 +277,7 @@ class Qcow2Image final : public FormatImage, public SnapshotStore, public Bitmap
   Range compressed_room_ GUARDED_BY(mutex_);    // Left of the cluster that compressed data goes to.
   bool prepared_ GUARDED_BY(mutex_) = false;
   std::vector<Bitmap> bitmaps_ GUARDED_BY(mutex_);
+  uint64_t bitmap_bytes_ GUARDED_BY(mutex_) = 0;  // What those in memory may come to.
   Range bitmap_directory_ GUARDED_BY(mutex_);
   std::vector<Range> pending_bitmap_release_ GUARDED_BY(mutex_);  // Once the new directory is on the disk.
   std::atomic<bool> has_bitmaps_ = false;

@@ -116,5 +116,31 @@ TEST_F(Qcow2Bitmap, IsGoneWithItsClustersWhenItIsRemoved) {
   EXPECT_EQ(report->leaks + report->corruptions, 0u);
 }
 
+// An image may have thousands, and each may say of itself that all of it is set.
+TEST_F(Qcow2Bitmap, AllTogetherTakeABoundedAmountOfMemory) {
+  constexpr uint64_t kLarge = uint64_t{2} << 40;  // 512 MiB of bits of 512 bytes each.
+  image_.reset();
+  CreateOptions options(kQcow2Format.create_options);
+  ASSERT_TRUE(options.Set("size", std::to_string(kLarge)));
+  ASSERT_TRUE(kQcow2Format.create(path_, options));
+  Open();
+  const auto add = [&](const char* name) {
+    return store_->AddBitmap({.name = name, .granularity_bytes = 512}).has_value();
+  };
+  ASSERT_TRUE(add("a"));
+  EXPECT_FALSE(add("b"));
+  ASSERT_TRUE(store_->RemoveBitmap("a"));
+  ASSERT_TRUE(add("b"));
+  ASSERT_TRUE(store_->StoreBitmaps());
+
+  // What one program had room for, another may add to without having it in memory.
+  Open();
+  ASSERT_TRUE(add("c"));
+  EXPECT_FALSE(store_->DirtyRanges("b")) << "c is in memory";
+  ASSERT_EQ(Write(image_.get(), 0, std::vector<uint8_t>(512, 1)), 0);
+  EXPECT_TRUE(Dirty("c").size() == 1);
+  EXPECT_TRUE(store_->Bitmaps()[0].inconsistent) << "it did not record";
+}
+
 }  // namespace
 }  // namespace berth::block
