@@ -197,6 +197,9 @@ Status Confine(ThreadKind kind) {
   Filter filter;
   filter.Allow(kRuntime);
   for (const int call : kMapping) filter.AllowWhere(call, 2, PROT_EXEC, 0);
+  // Before a thread's heap is made smaller, the C library reads in /proc how memory is overcommitted; without
+  // that it gives back what it can.
+  filter.Refuse(SCMP_SYS(openat), EACCES);
   // Limits are read, to say which one a refused mapping has met; never set.
   filter.AllowWhere(SCMP_SYS(prlimit64), 2, ~uint64_t{0}, 0);
   switch (kind) {
