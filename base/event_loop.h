@@ -42,10 +42,12 @@ class EventLoop {
 
   // Before the loop sleeps, it looks for up to so long whether something has come: where one request follows
   // the reply to the last, waking up may take longer than they do. Only seldom where that was in vain a few
-  // times, which is counted for each kind of wait that it is told of. Before Run.
-  enum WaitKind : uint8_t { kForOthers, kForOwnWork };
+  // times. Before Run.
   void SpinFor(Clock::duration longest) { spin_ = longest; }
-  void SetWaitKind(WaitKind kind) { wait_kind_ = kind; }  // Loop thread.
+  // What takes its time in another way is counted apart: what others do next, and what was begun for them and
+  // is to be completed. Loop thread.
+  enum WaitKind : uint8_t { kForOthers, kForOwnWork };
+  void SetWaitKind(WaitKind kind) { wait_kind_ = kind; }
 
   // Calls `callback` once, at or after `when`. Loop thread, or before Run.
   TimerId At(Clock::time_point when, std::function<void()> callback);

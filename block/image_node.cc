@@ -153,21 +153,20 @@ Status ImageNodeImpl::Exchange(const ImageChange& change) {
 // On a thread of the node's own, which may open and close images; the loop's thread waits for it.
 Status ImageNodeImpl::ExchangeDrained(const ImageChange& change) {
   TRY(image_->WriteBack());
-  auto next = change(*image_);
-  Status reached = next ? Ok() : Status(Fail(std::move(next).error()));
-  if (next && *next) {
-    reached = (*next)->size_bytes() == size_bytes()
-                  ? Reach(next->get())
-                  : Fail(Code::kInvalidArgument, "the disk has {} bytes, and what it is to stand on {}",
-                         size_bytes(), (*next)->size_bytes());
-    if (reached) {
-      StandOn(next->get());
-      workers_.Replace(*std::move(next));
-      return Ok();
+  std::unique_ptr<FormatImage> next;
+  const Status changed = [&]() -> Status {
+    next = TRY(change(*image_));
+    if (!next) return Ok();
+    if (next->size_bytes() != size_bytes()) {
+      return Fail(Code::kInvalidArgument, "the disk has {} bytes, and what it is to stand on {}",
+                  size_bytes(), next->size_bytes());
     }
-  }
-  StandOn(image_);
-  return reached;
+    return Reach(next.get());
+  }();
+  const bool goes_on = changed && next;
+  StandOn(goes_on ? next.get() : image_);  // Gives back what was only reached.
+  if (goes_on) workers_.Replace(std::move(next));
+  return changed;
 }
 
 void ImageNodeImpl::Submit(List<Request> batch) {

@@ -73,6 +73,25 @@ bool Has(const std::vector<v1::VolumeBitmap>& all, const BitmapName& name) {
   return std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.name() == name.ToString(); });
 }
 
+// By the monitor of the guest that writes to the volume, or here.
+Status Change(Engine& engine, const VolumePool& directory, const VolumeName& volume,
+              control::ChangeBitmap change) {
+  if (const auto user = FindRunningUser(engine.book, volume.ToString())) {
+    control::Request request;
+    change.set_id(user->disk_id);
+    *request.mutable_change_bitmap() = std::move(change);
+    TRY(AskMonitor(engine, *user, kVerb, std::move(request)));
+    return Ok();
+  }
+  const Opened opened = TRY(OpenBitmaps(directory, volume.id, /*writable=*/true));
+  if (change.remove()) {
+    TRY(opened.bitmaps->RemoveBitmap(change.name()));
+  } else {
+    TRY(opened.bitmaps->AddBitmap({.name = change.name(), .granularity_bytes = change.granularity_bytes()}));
+  }
+  return opened.bitmaps->StoreBitmaps();
+}
+
 }  // namespace
 
 Result<std::vector<v1::VolumeBitmap>> ShowBitmaps(Engine& engine, const VolumePool& directory,
@@ -95,17 +114,10 @@ Status CreateBitmap(Engine& engine, const VolumePool& directory, const BitmapNam
                             fmt::format("{} has {} bitmaps already: delete those of backups that are over",
                                         name.volume.ToString(), all.size())));
   }
-  if (const auto user = FindRunningUser(engine.book, name.volume.ToString())) {
-    control::Request request;
-    request.mutable_change_bitmap()->set_id(user->disk_id);
-    request.mutable_change_bitmap()->set_name(name.id);
-    request.mutable_change_bitmap()->set_granularity_bytes(granularity_bytes);
-    TRY(AskMonitor(engine, *user, kVerb, std::move(request)));
-    return Ok();
-  }
-  const Opened opened = TRY(OpenBitmaps(directory, name.volume.id, /*writable=*/true));
-  TRY(opened.bitmaps->AddBitmap({.name = name.id, .granularity_bytes = granularity_bytes}));
-  return opened.bitmaps->StoreBitmaps();
+  control::ChangeBitmap change;
+  change.set_name(name.id);
+  change.set_granularity_bytes(granularity_bytes);
+  return Change(engine, directory, name.volume, std::move(change));
 }
 
 Status DeleteBitmap(Engine& engine, const VolumePool& directory, const BitmapName& name) {
@@ -113,17 +125,10 @@ Status DeleteBitmap(Engine& engine, const VolumePool& directory, const BitmapNam
     return Fail(AboutBitmap(Code::kNotFound, "BITMAP_NOT_FOUND", name.ToString(),
                             fmt::format("there is no bitmap {}", name.ToString())));
   }
-  if (const auto user = FindRunningUser(engine.book, name.volume.ToString())) {
-    control::Request request;
-    request.mutable_change_bitmap()->set_id(user->disk_id);
-    request.mutable_change_bitmap()->set_name(name.id);
-    request.mutable_change_bitmap()->set_remove(true);
-    TRY(AskMonitor(engine, *user, kVerb, std::move(request)));
-    return Ok();
-  }
-  const Opened opened = TRY(OpenBitmaps(directory, name.volume.id, /*writable=*/true));
-  TRY(opened.bitmaps->RemoveBitmap(name.id));
-  return opened.bitmaps->StoreBitmaps();
+  control::ChangeBitmap change;
+  change.set_name(name.id);
+  change.set_remove(true);
+  return Change(engine, directory, name.volume, std::move(change));
 }
 
 }  // namespace berth::server

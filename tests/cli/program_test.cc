@@ -23,14 +23,20 @@ namespace lro = google::longrunning;
 // thread sanitizer does not see.
 Mutex seen;
 
+// Keeps what was asked, and begins an operation.
+template <typename Asked>
+grpc::Status Begin(const Asked& asked, Asked* kept, Operation* response) {
+  MutexLock lock(seen);
+  *kept = asked;
+  response->set_name("operations/1");
+  return grpc::Status::OK;
+}
+
 class FakeGuests final : public berth::v1::GuestService::Service {
  public:
   grpc::Status CreateGuest(grpc::ServerContext*, const berth::v1::CreateGuestRequest* request,
                            Operation* response) override {
-    MutexLock lock(seen);
-    created = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &created, response);
   }
   grpc::Status GetGuest(grpc::ServerContext*, const berth::v1::GetGuestRequest* request,
                         berth::v1::Guest* response) override {
@@ -51,17 +57,11 @@ class FakeGuests final : public berth::v1::GuestService::Service {
 
   grpc::Status AttachDevice(grpc::ServerContext*, const berth::v1::AttachDeviceRequest* request,
                             Operation* response) override {
-    MutexLock lock(seen);
-    attached = request->device();
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(request->device(), &attached, response);
   }
   grpc::Status SnapshotDisk(grpc::ServerContext*, const berth::v1::SnapshotDiskRequest* request,
                             Operation* response) override {
-    MutexLock lock(seen);
-    kept = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &kept, response);
   }
   grpc::Status CaptureScreenshot(grpc::ServerContext*, const berth::v1::CaptureScreenshotRequest* request,
                                  berth::v1::CaptureScreenshotResponse* response) override {
@@ -90,53 +90,32 @@ class FakeVolumes final : public berth::v1::VolumeService::Service {
  public:
   grpc::Status CreateVolume(grpc::ServerContext*, const berth::v1::CreateVolumeRequest* request,
                             Operation* response) override {
-    MutexLock lock(seen);
-    created = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &created, response);
   }
   grpc::Status CloneVolume(grpc::ServerContext*, const berth::v1::CloneVolumeRequest* request,
                            Operation* response) override {
-    MutexLock lock(seen);
-    cloned = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &cloned, response);
   }
   grpc::Status ImportVolume(grpc::ServerContext*, const berth::v1::ImportVolumeRequest* request,
                             Operation* response) override {
-    MutexLock lock(seen);
-    imported = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &imported, response);
   }
   grpc::Status ResizeVolume(grpc::ServerContext*, const berth::v1::ResizeVolumeRequest* request,
                             Operation* response) override {
-    MutexLock lock(seen);
-    resized = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &resized, response);
   }
   grpc::Status CreateVolumeSnapshot(grpc::ServerContext*,
                                     const berth::v1::CreateVolumeSnapshotRequest* request,
                                     Operation* response) override {
-    MutexLock lock(seen);
-    kept = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &kept, response);
   }
   grpc::Status ApplyVolumeSnapshot(grpc::ServerContext*, const berth::v1::ApplyVolumeSnapshotRequest* request,
                                    Operation* response) override {
-    MutexLock lock(seen);
-    applied = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &applied, response);
   }
   grpc::Status CreateVolumeBitmap(grpc::ServerContext*, const berth::v1::CreateVolumeBitmapRequest* request,
                                   Operation* response) override {
-    MutexLock lock(seen);
-    recorded = *request;
-    response->set_name("operations/1");
-    return grpc::Status::OK;
+    return Begin(*request, &recorded, response);
   }
   grpc::Status ListVolumeBitmaps(grpc::ServerContext*, const berth::v1::ListVolumeBitmapsRequest* request,
                                  berth::v1::ListVolumeBitmapsResponse* response) override {
